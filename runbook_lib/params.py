@@ -87,6 +87,7 @@ class Params(BaseModel):
 
     consul_version: StrictStr = Field("1.8.7", description="Consul release that instances install if they have none")
     consul_raft_multiplier: StrictInt = Field(1, ge=1, le=10, description="Raft timing; 1 is fastest, 5 is Consul's default")
+    consul_retry_interval: StrictInt = Field(1, ge=1, le=60, description="seconds between attempts to join; Consul's default is 30")
     traefik_version: StrictStr = Field("3.7.15", description="Traefik release that instances install if they have none")
     timeout: StrictInt = Field(600, ge=1, description="seconds to wait for anything before giving up")
 
@@ -249,7 +250,7 @@ def read_file(file: Path) -> dict[str, Any]:
 
 def unknown_parameter(name: str, source: str) -> ParameterError:
     """The refusal of a name that is no parameter, with the nearest one that is."""
-    near = difflib.get_close_matches(name, Params.model_fields, n=1)
+    near = difflib.get_close_matches(name, Params.model_fields, n=1, cutoff=0.5)
     return ParameterError(
         f"there is no parameter called {name}",
         resource=name,

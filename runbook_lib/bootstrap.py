@@ -1,0 +1,117 @@
+"""Role -> the script an instance boots with, and the configuration files inside it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .params import Params
+from .resources import CloudName
+
+# What each role's script is made of, in order.
+PARTS: dict[str, tuple[str, ...]] = {
+    "bastion": (),
+    "consul": ("consul",),
+    "traefik": ("consul", "traefik"),
+    "web": ("web", "consul"),
+}
+# How an agent finds its datacenter's servers: it asks the cloud's API for instances so tagged.
+RETRY_JOIN: dict[CloudName, str] = {
+    "gcp": "provider=gce tag_value=consul-servers",
+    "aws": "provider=aws tag_key=Consul tag_value=server",
+}
+# Each cloud's own DNS resolver, as its instances see it. GCP's is the metadata server; AWS has a
+# separate address for it (Amazon VPC User Guide, "Amazon DNS server").
+RESOLVER: dict[CloudName, str] = {"gcp": "169.254.169.254", "aws": "169.254.169.253"}
+# The last line of a script that ran to its end, as it stands in the console output.
+FINISHED = "runbook: boot finished"
+FAILED = "runbook: boot failed"
+
+
+def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
+    """The boot script of one instance.
+
+    Args:
+        params: the deployment's parameters.
+        cloud: where the instance runs.
+        role: ``bastion``, ``consul``, ``traefik`` or ``web``.
+        node_name: its name in Consul, for example ``server-gcp-consul-1``.
+
+    Raises:
+        KeyError: for a role that does not exist.
+    """
+    parts = PARTS[role]
+    if role == "bastion" and cloud == "gcp":
+        parts = ("nat",)  # AWS has a NAT gateway for this; on GCP it is the bastion
+    environment = Environment(
+        loader=PackageLoader("runbook_lib"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - shell, not HTML
+    )
+    return environment.get_template("boot.sh.j2").render(
+        cloud=cloud,
+        role=role,
+        node_name=node_name,
+        deployment=params.deployment,
+        parts=parts,
+        resolver=RESOLVER[cloud],
+        consul_version=params.consul_version,
+        traefik_version=params.traefik_version,
+        private_network=params.gcp_private_subnet,
+        consul_config=json.dumps(consul_config(params, cloud, role, node_name), indent=2),
+        traefik_config=yaml.safe_dump(traefik_config(params), sort_keys=False).rstrip(),
+    )
+
+
+def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -> dict[str, Any]:
+    """Consul's configuration; ``$ADDRESS`` and ``$DATACENTER`` are filled in by the script on the instance."""
+    config: dict[str, Any] = {
+        "node_name": node_name,
+        "datacenter": "$DATACENTER",
+        "data_dir": "/var/consul",
+        "log_level": "INFO",
+        "enable_syslog": True,
+        "bind_addr": "$ADDRESS",
+        "client_addr": "0.0.0.0",  # noqa: S104 - the article's; the firewall decides who gets here
+        "retry_join": [RETRY_JOIN[cloud]],
+        "retry_interval": f"{params.consul_retry_interval}s",
+    }
+    if role == "consul":
+        config |= {
+            "server": True,
+            "bootstrap_expect": params.consul_servers,
+            "retry_interval_wan": f"{params.consul_retry_interval}s",
+            "performance": {"raft_multiplier": params.consul_raft_multiplier},
+        }
+    return config
+
+
+def traefik_config(params: Params) -> dict[str, Any]:
+    """Traefik's static configuration: the article's four settings in version 3's words."""
+    return {
+        "entryPoints": {"http": {"address": ":80"}, "traefik": {"address": ":8080"}},
+        # The dashboard answers on the entry point called "traefik"; the firewall leaves it to the bastion.
+        "api": {"dashboard": True, "insecure": True},
+        "ping": {},
+        "log": {"level": "INFO"},
+        "accessLog": {"filePath": "/var/log/traefik/access.log"},
+        "providers": {
+            "consulCatalog": {
+                "endpoint": {"address": "127.0.0.1:8500"},
+                "watch": True,
+                "prefix": "traefik",
+                "defaultRule": "Host(`{{ normalize .Name }}." + params.domain + "`)",
+                # Only what is tagged for it is published: the article's constraint, on the raw tag.
+                "exposedByDefault": True,
+                "constraints": "Tag(`traefik.tags=exposed`)",
+                # A server whose check fails leaves the rotation.
+                "strictChecks": ["passing"],
+            }
+        },
+    }

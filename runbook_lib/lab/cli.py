@@ -1,0 +1,115 @@
+"""``runbook lab``: the lab's command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from . import host
+
+_name = click.option("--name", default=host.DEFAULT_NAME, show_default=True, help="which lab")
+
+
+@click.group()
+def lab() -> None:
+    """Two clouds on this machine: emulated control APIs, everything behind them real."""
+
+
+@lab.command()
+@_name
+def up(name: str) -> None:
+    """Start the lab (or find it up)."""
+    click.echo(f"lab {name}: starting", err=True)
+    began = time.monotonic()
+    found, fresh = host.up(name)
+    click.echo(f"lab {name}: {f'up after {time.monotonic() - began:.1f} s' if fresh else 'was up already'}", err=True)
+    _print_endpoints(found)
+
+
+@lab.command()
+@_name
+def down(name: str) -> None:
+    """End the lab; nothing of it is left."""
+    click.echo(f"lab {name}: {'ended' if host.down(name) else 'was not up'}", err=True)
+
+
+@lab.command()
+@_name
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+def status(name: str, as_json: bool) -> None:
+    """Endpoints and instances."""
+    found = host.find(name)
+    nodes = [{k: v for k, v in node.items() if k not in ("pid", "console")} for node in found.nodes()]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "name": found.name,
+                    "aws_endpoint": found.aws_endpoint,
+                    "gcp_endpoint": found.gcp_endpoint,
+                    "internet_proxy": found.internet_proxy,
+                    "nodes": nodes,
+                },
+                indent=2,
+            )
+        )
+        return
+    _print_endpoints(found)
+    columns = ("name", "cloud", "zone", "private_ip", "public_ip", "state")
+    rows = [columns, *[tuple(str(node[c] or "-") for c in columns) for node in nodes]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    for row in rows if nodes else []:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@lab.command(name="list")
+def list_labs() -> None:
+    """Labs of this user, also those that died."""
+    for found in host.labs():
+        click.echo(f"{found.name}  {'up' if found.alive else 'died; runbook lab down clears it'}")
+
+
+@lab.command()
+@_name
+def params(name: str) -> None:
+    """The lines of a parameter file that lead the notebooks to this lab (for labs of other names)."""
+    found = host.find(name)
+    home = Path(found.home)
+    click.echo(f"aws_endpoint: {found.aws_endpoint}\naws_credentials: {home / 'aws-credentials'}")
+    click.echo(f"gcp_endpoint: {found.gcp_endpoint}\ngcp_credentials: {home / 'gcp-credentials.json'}")
+    click.echo(f"internet_proxy: {found.internet_proxy}")
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True})
+@_name
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(name: str, node: str, command: tuple[str, ...]) -> None:
+    """Run a command inside an instance, as its root: runbook lab exec NODE -- CMD..."""
+    found = host.find(name)
+    words = [*found.enter(found.node(node)), *command]
+    os.execvp(words[0], words)
+
+
+@lab.command()
+@_name
+@click.option("-f", "--follow", is_flag=True, help="go on as more is written")
+@click.argument("node")
+def logs(name: str, follow: bool, node: str) -> None:
+    """An instance's console output."""
+    console = host.find(name).node(node)["console"]
+    if follow:
+        sys.exit(subprocess.call(["tail", "-n", "+1", "-f", console]))
+    click.echo(Path(console).read_text(errors="replace"), nl=False)
+
+
+def _print_endpoints(found: host.Lab) -> None:
+    click.echo(f"aws_endpoint    {found.aws_endpoint}")
+    click.echo(f"gcp_endpoint    {found.gcp_endpoint}")
+    click.echo(f"internet_proxy  {found.internet_proxy}")

@@ -1,0 +1,113 @@
+"""The one image that instances boot: this machine's /usr, read-only, and an /etc, /var and /usr/local of its own.
+
+It is a prepared image: Consul, Traefik, dnsmasq and Apache are on it already, as they would be on an image
+that an operator baked; boot scripts find them and have nothing to install.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "rootfs"
+# What is taken from this machine's /etc: tables and links that its /usr relies on, nothing personal.
+_FROM_HOST = (
+    "alternatives",
+    "debian_version",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "login.defs",
+    "mime.types",
+    "protocols",
+    "services",
+    "ssl/openssl.cnf",
+    "ssh/moduli",
+)
+_CERTIFICATES = "ssl/certs/ca-certificates.crt"
+_USR_LOCAL = ("bin", "sbin", "lib", "share")
+# The account that the operator's key opens.
+ACCOUNT_HOME = "root"
+
+
+def build(target: Path, authority: str) -> None:
+    """Lay out the image's writable part once; instances get a copy each.
+
+    Args:
+        target: an empty folder to fill with ``etc``, ``var``, ``root``, ``usr-local`` and more.
+        authority: the lab's certificate authority, PEM; instances trust it besides this machine's.
+    """
+    etc = target / "etc"
+    for folder in ("etc/ssl/certs", "etc/ssh", "etc/systemd/system", "etc/sysctl.d", "etc/default", "var/log"):
+        (target / folder).mkdir(parents=True)
+    for folder in ("var/lib/lab", "var/lib/misc", "var/lib/systemd", "var/tmp", "var/www", "root", "home", "opt", "srv"):
+        (target / folder).mkdir(parents=True)
+    for folder in _USR_LOCAL:
+        (target / "usr-local" / folder).mkdir(parents=True)
+    for name in _FROM_HOST:
+        _copy(Path("/etc") / name, etc / name)
+    for name in ("passwd", "group", "nsswitch.conf"):
+        shutil.copy(SOURCE / name, etc / name)
+    (etc / "shadow").write_text("".join(f"{line.split(':')[0]}:*:19000::::::\n" for line in _accounts()))
+    (etc / "shadow").chmod(0o640)
+    (etc / "gshadow").touch(mode=0o640)
+    (etc / "os-release").symlink_to("../usr/lib/os-release")
+    (etc / "mtab").symlink_to("/proc/self/mounts")
+    (etc / "profile").write_text("PS1='\\u@\\h:\\w# '\n")
+    shutil.copy(SOURCE / "sshd_config", etc / "ssh/sshd_config")
+    host = Path("/etc") / _CERTIFICATES
+    known = host.read_text() if host.exists() else ""
+    (etc / _CERTIFICATES).write_text(f"{known.rstrip()}\n{authority}")
+    for name in ("root", "home", "opt", "srv"):
+        (target / name).chmod(0o755)
+    (target / "root").chmod(0o700)
+    (target / "var/tmp").chmod(0o1777)
+    (target / "var/run").symlink_to("/run")
+    (target / "var/lock").symlink_to("/run/lock")
+    for name in ("init", "systemctl"):
+        placed = target / "usr-local/sbin" / name
+        shutil.copy(SOURCE / name, placed)
+        placed.chmod(0o755)
+
+
+def instantiate(image: Path, disk: Path) -> None:
+    """Give an instance a disk of its own: a copy of the image's writable part."""
+    subprocess.run(["cp", "-a", "--", f"{image}/.", str(disk)], check=True)
+
+
+def binds(disk: Path, tools: Mapping[str, str], python_path: str) -> list[str]:
+    """bubblewrap's arguments that make an instance's file tree.
+
+    Args:
+        disk: the instance's own folder.
+        tools: name -> path of programs that this machine may keep outside /usr.
+        python_path: folder that holds the package ``systemctl2``.
+    """
+    tree = ["--ro-bind", "/usr", "/usr"]
+    # The units of whatever else is installed on this machine are not the image's.
+    tree += ["--tmpfs", "/usr/lib/systemd/system"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        if Path("/", name).is_symlink():
+            tree += ["--symlink", f"usr/{name}", f"/{name}"]
+    for name in ("etc", "var", "root", "home", "opt", "srv"):
+        tree += ["--bind", str(disk / name), f"/{name}"]
+    tree += ["--bind", str(disk / "usr-local"), "/usr/local"]
+    for name, path in tools.items():
+        tree += ["--ro-bind", path, f"/usr/local/bin/{name}"]
+    tree += ["--ro-bind", f"{python_path}/systemctl2", "/usr/local/lib/systemctl2", "--setenv", "PYTHONPATH", "/usr/local/lib"]
+    tree += ["--tmpfs", "/run", "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--dir", "/mnt"]
+    return tree
+
+
+def _accounts() -> list[str]:
+    return (SOURCE / "passwd").read_text().splitlines()
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    elif source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
