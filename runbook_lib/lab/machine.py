@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -26,16 +26,16 @@ class Instance:
     Args:
         machine: what the cloud's API says it is.
         index: its number in this world; interface and namespace are named after it.
-        home: where its disk lies.
+        disk: folder that is (or becomes) its disk.
         console: file that collects its console output.
     """
 
-    def __init__(self, machine: Machine, index: int, home: Path, console: Path) -> None:
+    def __init__(self, machine: Machine, index: int, disk: Path, console: Path) -> None:
         self.machine = machine
         self.namespace = f"m{index}"
         self.link = f"m{index}"
         self.table = 1000 + index
-        self.disk = home / f"m{index}"
+        self.disk = disk
         self.console = console
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -129,19 +129,13 @@ class Instance:
         if netns.exists(self.namespace):
             netns.delete(self.namespace)
 
-    def erase(self) -> None:
-        """Take the disk away."""
-        shutil.rmtree(self.disk, ignore_errors=True)
-
     def _hostname(self) -> str:
         # Linux allows 64 characters, which a fully qualified name may exceed.
         return self.machine.hostname.split(".")[0]
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def _watch(self, process: subprocess.Popen[bytes], ended: Callable[[Instance], None]) -> None:
         process.wait()

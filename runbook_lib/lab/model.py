@@ -92,7 +92,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One instance that should run.
+    """One instance that exists, until it is terminated or deleted.
 
     Args:
         cloud: which cloud.
@@ -101,7 +101,8 @@ class Machine:
         network: ``Network.id``.
         hostname: fully qualified, as the cloud names it.
         zone: full zone name.
-        script: user data / startup script, run as root once at first boot (AWS) or at every boot (GCP).
+        script: user data / startup script, run as root at boot.
+        powered: whether it should be running; one that is stopped keeps its disk.
     """
 
     cloud: CloudName
@@ -113,6 +114,7 @@ class Machine:
     private_ip: str
     public_ip: str | None
     script: str = ""
+    powered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Cloud(Protocol):
         """Every network with its interfaces, given what the tunnels (by id) are doing."""
 
     def machines(self) -> tuple[Machine, ...]:
-        """Every instance that should be running now."""
+        """Every instance that exists now, also stopped ones; what is missing here is switched off and erased."""
 
     def tunnels(self) -> tuple[Tunnel, ...]:
         """This cloud's end of every VPN tunnel that is configured completely."""

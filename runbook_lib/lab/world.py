@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +53,7 @@ class World:
         self._count = itertools.count(1)
         self._link_count = itertools.count()
         self._instances: dict[str, Instance] = {}
+        self._disks: dict[str, Path] = {}
         self._states: dict[str, str] = {}
         self._routers: dict[str, Router] = {}
         self._vpn_links: frozenset[tuple[str, str]] = frozenset()
@@ -94,7 +96,8 @@ class World:
             built = pool.submit(image.build, _DISKS / "image", self._authority.pem)
             list(pool.map(lambda cloud: cloud.ready(), self._clouds))
             built.result()
-        names = {"aws": ("*.amazonaws.com", f"*.{self._settings['aws_region']}.amazonaws.com"), "gcp": ("*.googleapis.com",)}
+        region = self._settings["aws_region"]
+        names = {"aws": ("*.amazonaws.com", f"*.{region}.amazonaws.com"), "gcp": ("*.googleapis.com",)}
         for cloud in self._clouds:
             web.serve(doors[cloud.name], cloud.api)
             inside = socket.create_server((API_ADDRESS[cloud.name], 443), backlog=256)
@@ -126,19 +129,22 @@ class World:
                     router = Router(network, next(self._link_count), _DISKS, clouds[network.cloud].metadata)
                     router.start()
                     self._routers[network.id] = router
-            fresh = [machine for key, (_, machine) in wanted.items() if key not in self._instances]
+            powered = {key for key, (_, machine) in wanted.items() if machine.powered}
+            fresh = [wanted[key][1] for key in powered if key not in self._instances]
             for machine in fresh:
                 self._plug(machine, networks[machine.network])
             self._join_networks(vpn.links(ends, statuses))
             self._networks = networks
             self._apply()
-            gone = [instance for key, instance in self._instances.items() if key not in wanted]
+            ending = [instance for key, instance in self._instances.items() if key not in powered]
+            for key in self._disks.keys() - wanted.keys() - self._instances.keys():
+                self._erase(key)
         for machine in fresh:
             self._pool.submit(self._boot, wanted[machine.id][0], self._instances[machine.id])
-        for instance in gone:
+        for instance in ending:
             if self._states.get(instance.machine.id) != "stopping":
                 self._states[instance.machine.id] = "stopping"
-                self._pool.submit(self._halt, clouds[instance.machine.cloud], instance)
+                self._pool.submit(self._halt, clouds[instance.machine.cloud], instance, instance.machine.id in wanted)
         if statuses != self._tunnels:
             self._tunnels = statuses
             for cloud in self._clouds:
@@ -147,7 +153,9 @@ class World:
 
     def _plug(self, machine: Machine, network: Network) -> None:
         interface = next(i for i in network.interfaces if i.machine == machine.id)
-        instance = Instance(machine, next(self._count), _DISKS, self._console(machine.id))
+        number = next(self._count)
+        disk = self._disks.setdefault(machine.id, _DISKS / f"m{number}")
+        instance = Instance(machine, number, disk, self._console(machine.id))
         instance.plug(self._routers[network.id].namespace, interface.subnet)
         self._instances[machine.id] = instance
         self._states[machine.id] = "booting"
@@ -164,7 +172,7 @@ class World:
             log.exception("%s could not be started", machine.name)
         self._write_status()
 
-    def _halt(self, cloud: Cloud, instance: Instance) -> None:
+    def _halt(self, cloud: Cloud, instance: Instance, keep: bool) -> None:
         machine = instance.machine
         try:
             cloud.report_machine(machine.id, "stopping")
@@ -174,17 +182,24 @@ class World:
                 del self._states[machine.id]
                 self._apply()
                 instance.unplug()
-                instance.erase()
-            self._console(machine.id).unlink(missing_ok=True)
-            cloud.report_machine(machine.id, "gone")
+                if not keep:
+                    self._erase(machine.id)
+            cloud.report_machine(machine.id, "stopped" if keep else "gone")
         except Exception:
             log.exception("%s could not be stopped", machine.name)
         self._wake.set()
 
+    def _erase(self, machine: str) -> None:
+        """An instance that does not exist any more leaves neither disk nor console."""
+        shutil.rmtree(self._disks.pop(machine), ignore_errors=True)
+        self._console(machine).unlink(missing_ok=True)
+
     def _ended(self, instance: Instance) -> None:
+        """An instance's first process is gone: it was asked to stop, or it shut itself down."""
         if self._states.get(instance.machine.id) == "running":
-            self._states[instance.machine.id] = "stopped"
-            self._write_status()
+            self._states[instance.machine.id] = "stopping"
+            cloud = next(cloud for cloud in self._clouds if cloud.name == instance.machine.cloud)
+            self._pool.submit(self._halt, cloud, instance, True)
 
     def _apply(self) -> None:
         """Give every router what its network needs now; routers of networks that are gone end."""

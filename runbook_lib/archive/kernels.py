@@ -1,0 +1,146 @@
+"""Notebook kernels that start in a fraction of a second, always with the interpreter that runs the command.
+
+The machine's kernelspecs are not asked: whatever a ``python3`` kernelspec in a home folder points to, the kernel
+is this interpreter with this environment's packages. Where the platform has ``multiprocessing``'s fork server,
+kernels are forked from one process that has the heavy packages loaded; elsewhere they are started as usual.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+WARM_MODULE = "runbook_lib.archive.warm"
+CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
+LAST_WORDS = 2.0  # seconds a kernel's ``finally`` blocks have once the command that runs it is gone
+
+
+def warm_up() -> None:
+    """Start loading the heavy packages in the background, so that the first kernel finds them loaded."""
+    if CAN_FORK:
+        forkserver = importlib.import_module("multiprocessing.forkserver")
+        forkserver.set_forkserver_preload([WARM_MODULE])
+        forkserver.ensure_running()
+
+
+class KernelManager(AsyncKernelManager):
+    """A kernel manager for nbclient's ``kernel_manager_class``: this interpreter, forked where possible.
+
+    Where it forks, it also talks over Unix sockets in a private folder instead of open TCP ports.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        if CAN_FORK:
+            self._folder = tempfile.TemporaryDirectory(prefix="runbook-kernel-")
+            kwargs |= {"transport": "ipc", "connection_file": os.path.join(self._folder.name, "kernel.json")}
+        super().__init__(**kwargs)
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """This interpreter's own kernel."""
+        return KernelSpec(resource_dir="", **get_kernel_dict())
+
+    async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
+        if CAN_FORK and self.provisioner is None:
+            self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+        return await super()._async_pre_start_kernel(**kw)
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart=restart)
+        if CAN_FORK and not restart:
+            self._folder.cleanup()
+
+    cleanup_resources = _async_cleanup_resources
+
+
+class ForkedProvisioner(LocalProvisioner):
+    """Starts the kernel as a fork of the warm process instead of as a new interpreter."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel with the arguments that ``cmd`` would have given to a new interpreter."""
+        context = multiprocessing.get_context("forkserver")
+        arguments = cmd[cmd.index("-m") + 2 :]
+        cwd = str(kwargs.get("cwd") or os.getcwd())
+        process = context.Process(target=serve, args=(arguments, cwd, dict(kwargs.get("env") or os.environ)))
+        process.start()
+        forked = Forked(process)
+        self.process, self.pid, self.pgid = forked, forked.pid, forked.pid  # type: ignore[assignment]
+        self.cwd = cwd
+        return self.connection_info
+
+
+class Forked:
+    """A forked kernel with the methods of ``subprocess.Popen`` that a provisioner uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.pid: int = process.pid
+
+    def poll(self) -> int | None:
+        """The exit status, or ``None`` while it runs."""
+        status: int | None = self._process.exitcode
+        return status
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end and give the exit status."""
+        self._process.join(timeout)
+        return self.poll()
+
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
+    """Be a kernel until told to end; runs in the forked process."""
+    os.setsid()  # a Ctrl-C in the terminal is for the command, which passes it on in its own way
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.path[:] = [entry for entry in sys.path if entry]  # as ipykernel's own launcher does
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    from ipykernel.kernelapp import IPKernelApp
+
+    application = IPKernelApp.instance()
+    application.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    try:
+        application.start()
+    finally:
+        # A multiprocessing child leaves without the exit functions, an interpreter does not. ipykernel's own is left
+        # out: now and then it waits seconds for a thread that in turn waits for output which nobody reads any more.
+        atexit.unregister(application.close)
+        atexit._run_exitfuncs()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(LAST_WORDS)
+        os._exit(1)

@@ -1,0 +1,193 @@
+"""The ``runbook`` command. Everything heavy is imported by the subcommand that uses it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import console
+from .archive.notebooks import CLONE, chosen
+from .errors import ParameterError, RunbookError, RunFailed
+
+if TYPE_CHECKING:
+    from .params import Params
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+LAB_ERRORS = "runbook_lib.lab.errors"
+
+PARAMETER_FILES = click.option(
+    "-f",
+    "--parameters-file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="YAML parameter file; later ones win. Without any, the defaults, which are the lab's.",
+)
+PARAMETERS = click.option(
+    "-p",
+    "--parameter",
+    "values",
+    multiple=True,
+    nargs=2,
+    metavar="NAME VALUE",
+    help="One parameter; wins over the files.",
+)
+
+
+class Runbook(click.Group):
+    """The command group: the lab's commands are imported when they are asked for, errors are shown as messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Its own commands, and the lab's group."""
+        return sorted({*super().list_commands(ctx), "lab"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of its own, or the lab's group, which lives with the lab."""
+        if cmd_name != "lab":
+            return super().get_command(ctx, cmd_name)
+        group: click.Command = import_module("runbook_lib.lab.cli").lab
+        return group
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that says what to do is shown without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except RunbookError as error:
+            console.complain(str(error))
+            ctx.exit(USAGE if isinstance(error, ParameterError) else FAILED)
+        except KeyboardInterrupt:
+            console.complain("interrupted")
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if not _from_the_lab(error):
+                raise
+            console.complain(str(error))
+            ctx.exit(FAILED)
+
+
+@click.group(cls=Runbook, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("multi-cloud-runbook"), prog_name="runbook")
+def runbook() -> None:
+    """Build, federate, load-balance, test and destroy Consul and Traefik on AWS and GCP."""
+
+
+@runbook.command()
+@click.argument("steps", nargs=-1, metavar="[STEP]...")
+@PARAMETER_FILES
+@PARAMETERS
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=CLONE / "outputs",
+    help="Folder for the records; each deployment has its own in it.",
+    show_default="the clone's outputs/",
+)
+def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str, str]], output: Path) -> None:
+    """Execute the steps' notebooks and keep their record.
+
+    STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown.
+    Stops at the first step that does not succeed.
+    """
+    names = chosen(steps)
+    given = _given(files, values)
+    params = _resolved(given, files, values)
+
+    from .archive.runner import Job, run as run_job
+
+    with console.Steps() as progress:
+        try:
+            record = run_job(Job(names, params, given, output.absolute()), progress)
+        except RunFailed as error:
+            console.complain(f"{error.step} failed\n{error.message}")
+            if error.remedy:
+                console.complain(f"  what to do:  {error.remedy}")
+            console.complain(f"  notebook:    {error.resource}")
+            raise click.exceptions.Exit(FAILED) from None
+    console.summary(record)
+    if "04_test" in names:
+        from .around import ways
+
+        console.ways(ways(params, record.folder))
+
+
+@runbook.command()
+@PARAMETER_FILES
+@PARAMETERS
+def params(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """List every parameter: its value with these files, and what it is for."""
+    from .params import help_lines
+
+    resolved = _resolved(_given(files, values), files, values)
+    rows = [(name, kind, getattr(resolved, name), text) for name, kind, _, text in help_lines()]
+    console.table("Parameters", ("name", "type", "value", "what it is"), rows)
+
+
+@runbook.command()
+@PARAMETER_FILES
+@PARAMETERS
+def hosts(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """List the deployment's hosts and their addresses, as the clouds report them now."""
+    from .around import hosts_of
+
+    found = hosts_of(_resolved(_given(files, values), files, values))
+    rows = [(h.name, h.cloud, h.role, h.zone, h.private_ip, h.public_ip or "", h.state) for h in found]
+    console.table("Hosts", ("name", "cloud", "role", "zone", "private", "public", "state"), rows)
+
+
+@runbook.command()
+def doctor() -> None:
+    """Show which tools and kernel abilities are there, and how to get those that are not."""
+    tools = import_module("runbook_lib.lab.tools")
+    missing = console.doctor(tools.report(), tools.abilities())
+    raise click.exceptions.Exit(FAILED if missing else 0)
+
+
+def _given(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    from .params import read_file
+
+    given: dict[str, Any] = {}
+    for file in files:
+        given |= read_file(file)
+    return given | {name: typed(name, text) for name, text in values}
+
+
+def _resolved(given: dict[str, Any], files: Sequence[Path], values: Sequence[tuple[str, str]]) -> Params:
+    from .params import Params
+
+    sources = [*map(str, files), *(["command line"] if values else [])]
+    return Params.parse(given, source=", ".join(sources) or "defaults")
+
+
+def typed(name: str, text: str) -> Any:
+    """A value from the command line: text where the parameter is text, YAML where it is not.
+
+    Raises:
+        ParameterError: it is neither.
+    """
+    import yaml
+
+    from .params import Params
+
+    field = Params.model_fields.get(name)
+    if field is None or isinstance(field.default, str):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"the value of {name} cannot be read", resource=name, seen=error) from None
+
+
+def _from_the_lab(error: Exception) -> bool:
+    module = sys.modules.get(LAB_ERRORS)
+    return module is not None and isinstance(error, module.LabError)
+
+
+if __name__ == "__main__":
+    runbook()

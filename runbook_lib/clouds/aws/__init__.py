@@ -1,0 +1,102 @@
+"""Amazon Web Services: EC2 and IAM through boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ...params import Params
+from ...resources import CloudName, Found, Resource
+from ..base import unique
+
+__all__ = ["Aws", "connect"]
+
+
+def connect(params: Params) -> Aws:
+    """AWS as the parameters name it; no call is made.
+
+    Raises:
+        ParameterError: the credentials file cannot be used.
+    """
+    from .account import open_account
+
+    return Aws(open_account(params))
+
+
+class Aws:
+    """``clouds.base.CloudApi`` for AWS."""
+
+    name: CloudName = "aws"
+
+    def __init__(self, account: Any) -> None:
+        from . import access, instance, network, vpn
+        from . import account as calls
+
+        self._account = account
+        self._errors = calls.errors
+        self._instances = instance.Instance(account)
+        kinds = (
+            network.Vpc,
+            network.Subnet,
+            network.InternetGateway,
+            network.ElasticIp,
+            network.NatGateway,
+            network.RouteTable,
+            vpn.VpnGateway,
+            vpn.CustomerGateway,
+            vpn.VpnConnection,
+            access.SecurityGroup,
+            access.SecurityGroupRules,
+            access.KeyPair,
+            access.IamRole,
+            access.InstanceProfile,
+        )
+        self._kinds = {kind.name: kind(account) for kind in kinds} | {"instance": self._instances}
+
+    def check(self) -> None:
+        """See ``CloudApi.check``."""
+        from .check import check
+
+        with self._errors("aws"):
+            check(self._account, self._instances)
+
+    def inventory(self) -> dict[str, Found]:
+        """See ``CloudApi.inventory``."""
+
+        def find(kind: Any) -> Iterable[Found]:
+            with self._errors(f"aws:{kind.name}"):
+                return list(kind.find())
+
+        with ThreadPoolExecutor(8) as pool:
+            return unique(found for of_kind in pool.map(find, self._kinds.values()) for found in of_kind)
+
+    def instances(self) -> dict[str, Found]:
+        """See ``CloudApi.instances``."""
+        with self._errors("aws:instance"):
+            return unique(self._instances.find())
+
+    def create(self, resource: Resource, spec: Mapping[str, Any]) -> Found:
+        """See ``CloudApi.create``."""
+        with self._errors(resource.key):
+            return self._kinds[resource.kind].create(resource.name, spec)
+
+    def update(self, resource: Resource, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        """See ``CloudApi.update``."""
+        with self._errors(resource.key):
+            return self._kinds[resource.kind].update(found, spec, changes)
+
+    def wait(self, found: Found) -> Found:
+        """See ``CloudApi.wait``."""
+        with self._errors(found.key):
+            return self._kinds[found.key.split(":")[1]].wait(found)
+
+    def destroy(self, found: Found) -> None:
+        """See ``CloudApi.destroy``."""
+        with self._errors(found.key):
+            self._kinds[found.key.split(":")[1]].destroy(found)
+
+    def console_output(self, host_id: str) -> str:
+        """See ``CloudApi.console_output``."""
+        with self._errors(f"aws instance {host_id}"):
+            return self._instances.console_output(host_id)

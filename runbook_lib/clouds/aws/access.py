@@ -1,0 +1,211 @@
+"""Who may do what: security groups, the instances' role, the operator's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ...resources import Found
+from .account import is_gone
+from .kind import Kind, name_of, tags_of
+
+Entry = Mapping[str, Any]
+
+
+class SecurityGroup(Kind):
+    """A security group, found together with its rules."""
+
+    name = "security_group"
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_security_groups", "SecurityGroups", Filters=self.account.ours()):
+            group, name = item["GroupId"], name_of(item, item["GroupId"])
+            yield self.found(name, group, {"vpc": item["VpcId"], "description": item["Description"]})
+            if entries := [entry for permission in item["IpPermissions"] for entry in entries_of(permission)]:
+                yield self.found(name, group, {"group": group, "ingress": entries}, kind="security_group_rules")
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.account.create(
+            self.ec2.create_security_group,
+            GroupName=name,
+            Description=spec["description"],
+            VpcId=spec["vpc"],
+            TagSpecifications=self.account.tagged("security-group", name),
+        )
+        return self.found(name, answer["GroupId"])
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_security_group, GroupId=found.id)
+
+
+class SecurityGroupRules(Kind):
+    """All that one security group lets in; they are of their own because groups refer to each other."""
+
+    name = "security_group_rules"
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        return self.update(self.found(name, spec["group"]), spec, ("ingress",))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        seen = list(found.spec.get("ingress", ()))
+        self._authorize(found.id, [entry for entry in spec["ingress"] if entry not in seen])
+        self._revoke(found.id, [entry for entry in seen if entry not in spec["ingress"]])
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self._revoke(found.id, list(found.spec.get("ingress", ())))
+
+    def _authorize(self, group: str, entries: list[Entry]) -> None:
+        if entries:
+            permissions = [permission_of(entry) for entry in entries]
+            self.account.create(self.ec2.authorize_security_group_ingress, GroupId=group, IpPermissions=permissions)
+
+    def _revoke(self, group: str, entries: list[Entry]) -> None:
+        if entries:
+            permissions = [permission_of(entry) for entry in entries]
+            self.account.remove(self.ec2.revoke_security_group_ingress, GroupId=group, IpPermissions=permissions)
+
+
+def permission_of(entry: Entry) -> dict[str, Any]:
+    """One entry of ours as the API's IpPermission. Pure."""
+    source = entry["source"]
+    permission: dict[str, Any] = {"IpProtocol": "-1" if entry["protocol"] == "all" else entry["protocol"]}
+    if entry["protocol"] == "icmp":
+        permission |= {"FromPort": -1, "ToPort": -1}
+    elif entry["protocol"] != "all":
+        permission |= {"FromPort": entry["low"], "ToPort": entry["high"]}
+    if source.startswith("sg-"):
+        permission["UserIdGroupPairs"] = [{"GroupId": source}]
+    elif source.startswith("pl-"):
+        permission["PrefixListIds"] = [{"PrefixListId": source}]
+    elif ":" in source:
+        permission["Ipv6Ranges"] = [{"CidrIpv6": source}]
+    else:
+        permission["IpRanges"] = [{"CidrIp": source}]
+    return permission
+
+
+def entries_of(permission: Mapping[str, Any]) -> Iterable[Entry]:
+    """The API's IpPermission as entries of ours, one a source. Pure."""
+    protocol = {"-1": "all"}.get(permission["IpProtocol"], permission["IpProtocol"])
+    low, high = (max(0, permission.get(end) or 0) for end in ("FromPort", "ToPort"))
+    sources = [
+        *(pair["GroupId"] for pair in permission.get("UserIdGroupPairs", [])),
+        *(entry["CidrIp"] for entry in permission.get("IpRanges", [])),
+        *(entry["CidrIpv6"] for entry in permission.get("Ipv6Ranges", [])),
+        *(entry["PrefixListId"] for entry in permission.get("PrefixListIds", [])),
+    ]
+    for source in sources:
+        yield {"protocol": protocol, "low": low, "high": high, "source": source}
+
+
+class KeyPair(Kind):
+    """The public half of the operator's key."""
+
+    name = "key_pair"
+
+    def find(self) -> Iterable[Found]:
+        answer = self.ec2.describe_key_pairs(Filters=self.account.ours(), IncludePublicKey=True)
+        for item in answer["KeyPairs"]:
+            public = " ".join(item.get("PublicKey", "").split()[:2])
+            spec = {"public_key": public} if public else {}
+            yield self.found(item["KeyName"], item["KeyPairId"], spec)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.ec2.import_key_pair(
+            KeyName=name,
+            PublicKeyMaterial=spec["public_key"].encode(),
+            TagSpecifications=self.account.tagged("key-pair", name),
+        )
+        return self.found(name, answer["KeyPairId"])
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_key_pair, KeyName=found.attributes["name"])
+
+
+class IamRole(Kind):
+    """A role that a service may take, with one policy of its own. IAM knows names only, so the id is the name."""
+
+    name = "iam_role"
+    _POLICY = "runbook"
+
+    def find(self) -> Iterable[Found]:
+        name = role_name(self.account.deployment)
+        role = _unless_gone(lambda: self.iam.get_role(RoleName=name)["Role"])
+        if role is None or tags_of(role).get("Deployment") != self.account.deployment:
+            return
+        trust = _document(role["AssumeRolePolicyDocument"])["Statement"][0]
+        policy = _unless_gone(lambda: self.iam.get_role_policy(RoleName=name, PolicyName=self._POLICY))
+        allowed = _document(policy["PolicyDocument"])["Statement"][0]["Action"] if policy else None
+        yield self.found(name, name, {"service": trust["Principal"].get("Service"), "actions": allowed})
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        trust = {"Effect": "Allow", "Principal": {"Service": spec["service"]}, "Action": "sts:AssumeRole"}
+        self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust), Tags=self.account.tags(name))
+        return self.update(self.found(name, name), spec, ("actions",))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        allowed = _policy({"Effect": "Allow", "Action": list(spec["actions"]), "Resource": "*"})
+        self.account.create(
+            self.iam.put_role_policy, RoleName=found.id, PolicyName=self._POLICY, PolicyDocument=allowed
+        )
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.iam.delete_role_policy, RoleName=found.id, PolicyName=self._POLICY)
+        self.account.remove(self.iam.delete_role, RoleName=found.id)
+
+
+class InstanceProfile(Kind):
+    """What hands a role to instances."""
+
+    name = "instance_profile"
+
+    def find(self) -> Iterable[Found]:
+        name = role_name(self.account.deployment)
+        profile = _unless_gone(lambda: self.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
+        if profile and tags_of(profile).get("Deployment") == self.account.deployment:
+            roles = [role["RoleName"] for role in profile["Roles"]]
+            yield self.found(name, name, {"role": roles[0] if roles else None})
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        self.iam.create_instance_profile(InstanceProfileName=name, Tags=self.account.tags(name))
+        return self.update(self.found(name, name), spec, ("role",))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        self._empty(found)
+        self.account.create(self.iam.add_role_to_instance_profile, InstanceProfileName=found.id, RoleName=spec["role"])
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self._empty(found)
+        self.account.remove(self.iam.delete_instance_profile, InstanceProfileName=found.id)
+
+    def _empty(self, found: Found) -> None:
+        if role := found.spec.get("role"):
+            self.account.remove(self.iam.remove_role_from_instance_profile, InstanceProfileName=found.id, RoleName=role)
+
+
+def role_name(deployment: str) -> str:
+    """The name of the deployment's role and instance profile."""
+    return f"{deployment}-ec2-describe-instances"
+
+
+def _unless_gone(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return call()
+    except ClientError as error:
+        if is_gone(error):
+            return None
+        raise
+
+
+def _policy(statement: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _document(policy: Any) -> dict[str, Any]:
+    return dict(json.loads(policy)) if isinstance(policy, str) else dict(policy)

@@ -1,0 +1,156 @@
+"""EC2 instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...errors import CloudError, ParameterError
+from ...resources import Found
+from .kind import Kind, name_of, tags_of
+
+_ALIVE = ["pending", "running", "stopping", "stopped"]
+# The runbook's own tags, which are no part of the wanted ones.
+_OWN = ("Name", "Deployment", "ScriptDigest")
+
+
+class Instance(Kind):
+    """An instance with one interface."""
+
+    name = "instance"
+
+    def find(self) -> Iterable[Found]:
+        states = self.account.ours(instance_state_name=_ALIVE)
+        for reservation in self.pages("describe_instances", "Reservations", Filters=states):
+            yield from map(self._found, reservation["Instances"])
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        request = self._request(name, spec)
+        # A token that an ended instance has used up gives that one back, so the next generation is asked for.
+        for generation in range(100):
+            token = self.account.token(name, request, generation)
+            answer = self.account.create(self.ec2.run_instances, **request, ClientToken=token)
+            (item,) = answer["Instances"]
+            if item["State"]["Name"] in _ALIVE:
+                return self._found(item)
+        raise CloudError("AWS gives ended instances back again and again", resource=f"aws:instance:{name}")
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        if "groups" in changes:
+            self.ec2.modify_instance_attribute(InstanceId=found.id, Groups=list(spec["groups"]))
+        if "tags" in changes:
+            self.ec2.create_tags(Resources=[found.id], Tags=self.account.tags(found.attributes["name"], spec["tags"]))
+            surplus = found.spec["tags"].keys() - spec["tags"].keys()
+            if surplus:
+                self.ec2.delete_tags(Resources=[found.id], Tags=[{"Key": key} for key in sorted(surplus)])
+        if "running" in changes:
+            if found.attributes["state"] == "stopping":
+                self._until(found, "stopped")
+            self.ec2.start_instances(InstanceIds=[found.id])
+            return self.wait(found)
+        return found
+
+    def wait(self, found: Found) -> Found:
+        seen = self._until(found, "running", "shutting-down", "terminated")
+        if seen["State"]["Name"] != "running":
+            reason = seen.get("StateReason", {}).get("Message", "") or seen.get("StateTransitionReason", "")
+            raise CloudError(
+                "the instance ended before it ran",
+                resource=found.key,
+                expected="running",
+                seen=f"{seen['State']['Name']}: {reason}",
+                remedy="mend what the message names and run the step again",
+            )
+        return self._found(seen)
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.terminate_instances, InstanceIds=[found.id])
+        self._until(found, "terminated")
+
+    def console_output(self, instance: str) -> str:
+        """What it wrote to its console, the newest that AWS has."""
+        answer = self.ec2.get_console_output(InstanceId=instance)
+        return str(answer.get("Output") or "")
+
+    def image(self) -> str:
+        """The id of the newest image that the parameters name.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        params = self.account.params
+        images = self.ec2.describe_images(
+            Owners=[params.aws_image_owner],
+            Filters=[{"Name": "name", "Values": [params.aws_image]}, {"Name": "state", "Values": ["available"]}],
+        )["Images"]
+        if not images:
+            raise ParameterError(
+                "there is no such image",
+                resource="aws_image",
+                expected="the name of an AMI, or a pattern that matches one",
+                seen=f"{params.aws_image} of owner {params.aws_image_owner} in {params.aws_region}",
+                remedy="correct aws_image or aws_image_owner",
+            )
+        return str(max(images, key=lambda image: (image.get("CreationDate", ""), image["Name"]))["ImageId"])
+
+    def _request(self, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        own = {"ScriptDigest": spec["script_digest"]}
+        tags = self.account.tagged("instance", name, {**spec["tags"], **own})
+        return {
+            "ImageId": self.image(),
+            "InstanceType": spec["instance_type"],
+            "MinCount": 1,
+            "MaxCount": 1,
+            "KeyName": spec["key_pair"],
+            "UserData": spec["user_data"],
+            "NetworkInterfaces": [
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": spec["subnet"],
+                    "Groups": list(spec["groups"]),
+                    "AssociatePublicIpAddress": spec["public_ip"],
+                }
+            ],
+            # Version 2 of the metadata service only, and for this machine's own processes only.
+            "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+            "TagSpecifications": [*tags, *self.account.tagged("volume", name)],
+            **({"IamInstanceProfile": {"Name": spec["profile"]}} if spec["profile"] else {}),
+        }
+
+    def _until(self, found: Found, *states: str) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
+            answer = self.account.create(self.ec2.describe_instances, InstanceIds=[found.id])
+            return dict(answer["Reservations"][0]["Instances"][0])
+
+        return self.account.until(
+            look,
+            lambda seen: seen["State"]["Name"] in states,
+            f"{found.key} to be {states[0]}",
+            describe=lambda seen: seen["State"]["Name"],
+        )
+
+    def _found(self, item: Mapping[str, Any]) -> Found:
+        tags, state = tags_of(item), item["State"]["Name"]
+        spec: dict[str, Any] = {
+            "instance_type": item["InstanceType"],
+            "subnet": item.get("SubnetId"),
+            "groups": [group["GroupId"] for group in item.get("SecurityGroups", [])],
+            "key_pair": item.get("KeyName"),
+            "profile": item.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            "script_digest": tags.get("ScriptDigest"),
+            "tags": {key: value for key, value in tags.items() if key not in _OWN and not key.startswith("aws:")},
+        }
+        if state == "running":
+            spec["public_ip"] = bool(item.get("PublicIpAddress"))
+        return self.found(
+            name_of(item, item["InstanceId"]),
+            item["InstanceId"],
+            spec,
+            role=tags.get("Role", ""),
+            zone=item["Placement"]["AvailabilityZone"],
+            private_ip=item.get("PrivateIpAddress", ""),
+            public_ip=item.get("PublicIpAddress"),
+            state=state,
+            ready=state != "pending",
+            running=state in ("pending", "running"),
+        )

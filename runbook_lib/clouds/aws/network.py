@@ -1,0 +1,243 @@
+"""VPC, subnets, gateways and route tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...errors import CloudError
+from ...resources import Found
+from .kind import Kind, name_of
+
+
+class Vpc(Kind):
+    """A VPC with its two DNS settings."""
+
+    name = "vpc"
+    _DNS: Mapping[str, str] = {"dns_support": "EnableDnsSupport", "dns_hostnames": "EnableDnsHostnames"}
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_vpcs", "Vpcs", Filters=self.account.ours()):
+            vpc = item["VpcId"]
+            spec: dict[str, Any] = {"cidr": item["CidrBlock"]}
+            for field, word in self._DNS.items():
+                answer = self.ec2.describe_vpc_attribute(VpcId=vpc, Attribute=word[0].lower() + word[1:])
+                spec[field] = answer[word]["Value"]
+            yield self.found(name_of(item, vpc), vpc, spec)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        tags = self.account.tagged("vpc", name)
+        vpc = self.ec2.create_vpc(CidrBlock=spec["cidr"], TagSpecifications=tags)["Vpc"]["VpcId"]
+        return self.update(self.found(name, vpc), spec, tuple(self._DNS))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        for field in changes:
+            setting = {self._DNS[field]: {"Value": spec[field]}}
+            self.account.create(self.ec2.modify_vpc_attribute, VpcId=found.id, **setting)
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_vpc, VpcId=found.id)
+
+
+class Subnet(Kind):
+    """A subnet in one zone."""
+
+    name = "subnet"
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_subnets", "Subnets", Filters=self.account.ours()):
+            spec = {"vpc": item["VpcId"], "cidr": item["CidrBlock"], "zone": item["AvailabilityZone"]}
+            yield self.found(name_of(item, item["SubnetId"]), item["SubnetId"], spec)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.account.create(
+            self.ec2.create_subnet,
+            VpcId=spec["vpc"],
+            CidrBlock=spec["cidr"],
+            AvailabilityZone=spec["zone"],
+            TagSpecifications=self.account.tagged("subnet", name),
+        )
+        return self.found(name, answer["Subnet"]["SubnetId"])
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_subnet, SubnetId=found.id)
+
+
+class InternetGateway(Kind):
+    """An internet gateway, attached to its VPC."""
+
+    name = "internet_gateway"
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_internet_gateways", "InternetGateways", Filters=self.account.ours()):
+            attached = [a["VpcId"] for a in item["Attachments"]]
+            spec = {"vpc": attached[0] if attached else None}
+            yield self.found(name_of(item, item["InternetGatewayId"]), item["InternetGatewayId"], spec)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.ec2.create_internet_gateway(TagSpecifications=self.account.tagged("internet-gateway", name))
+        return self.update(self.found(name, answer["InternetGateway"]["InternetGatewayId"]), spec, ("vpc",))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        self._detach(found)
+        self.account.create(self.ec2.attach_internet_gateway, InternetGatewayId=found.id, VpcId=spec["vpc"])
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self._detach(found)
+        self.account.remove(self.ec2.delete_internet_gateway, InternetGatewayId=found.id)
+
+    def _detach(self, found: Found) -> None:
+        if vpc := found.spec.get("vpc"):
+            self.account.remove(self.ec2.detach_internet_gateway, InternetGatewayId=found.id, VpcId=vpc)
+
+
+class ElasticIp(Kind):
+    """A public address that stays."""
+
+    name = "elastic_ip"
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_addresses", "Addresses", Filters=self.account.ours()):
+            allocation = item["AllocationId"]
+            yield self.found(name_of(item, allocation), allocation, address=item["PublicIp"])
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.ec2.allocate_address(Domain="vpc", TagSpecifications=self.account.tagged("elastic-ip", name))
+        return self.found(name, answer["AllocationId"], address=answer["PublicIp"])
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.release_address, AllocationId=found.id)
+
+
+class NatGateway(Kind):
+    """A NAT gateway with its elastic address."""
+
+    name = "nat_gateway"
+
+    def find(self) -> Iterable[Found]:
+        states = self.account.ours(state=["pending", "available"])
+        for item in self.pages("describe_nat_gateways", "NatGateways", Filters=states):
+            yield self._found(item)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.account.create(
+            self.ec2.create_nat_gateway,
+            SubnetId=spec["subnet"],
+            AllocationId=spec["elastic_ip"],
+            TagSpecifications=self.account.tagged("natgateway", name),
+        )
+        # Routes to a gateway that is pending may be refused, so dependants wait.
+        return self.wait(self.found(name, answer["NatGateway"]["NatGatewayId"]))
+
+    def wait(self, found: Found) -> Found:
+        seen = self._until(found, "available", "failed", "deleted")
+        if seen["State"] != "available":
+            raise CloudError(
+                "the NAT gateway could not be made",
+                resource=found.key,
+                expected="available",
+                seen=f"{seen['State']}: {seen.get('FailureCode', '')} {seen.get('FailureMessage', '')}".strip(),
+                remedy="mend what the message names and run the step again",
+            )
+        return self._found(seen)
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_nat_gateway, NatGatewayId=found.id)
+        self._until(found, "deleted", "failed")
+
+    def _until(self, found: Found, *states: str) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
+            items = self.pages("describe_nat_gateways", "NatGateways", NatGatewayIds=[found.id])
+            return items[0] if items else {"State": "deleted"}
+
+        return self.account.until(
+            lambda: self.account.create(look),
+            lambda seen: seen["State"] in states,
+            f"{found.key} to be {states[0]}",
+            describe=lambda seen: seen["State"],
+        )
+
+    def _found(self, item: Mapping[str, Any]) -> Found:
+        gateway = item["NatGatewayId"]
+        addresses = [a["AllocationId"] for a in item.get("NatGatewayAddresses", []) if a.get("AllocationId")]
+        spec = {"subnet": item["SubnetId"], "elastic_ip": addresses[0] if addresses else None}
+        return self.found(name_of(item, gateway), gateway, spec, ready=item["State"] == "available")
+
+
+class RouteTable(Kind):
+    """A route table with its routes, the subnets it serves, and the gateways whose routes it learns."""
+
+    name = "route_table"
+    _FIELDS = ("subnets", "routes", "propagating")
+    # The parameter that names a route's target, by the beginning of the target's id.
+    _TARGETS: Mapping[str, str] = {"igw": "GatewayId", "vgw": "GatewayId", "nat": "NatGatewayId", "i": "InstanceId"}
+
+    def find(self) -> Iterable[Found]:
+        for item in self.pages("describe_route_tables", "RouteTables", Filters=self.account.ours()):
+            links = [link for link in item["Associations"] if link.get("SubnetId")]
+            routes = [
+                {"destination": route["DestinationCidrBlock"], "target": self._target(route)}
+                for route in item["Routes"]
+                if route.get("Origin") == "CreateRoute" and "DestinationCidrBlock" in route
+            ]
+            spec = {
+                "vpc": item["VpcId"],
+                "subnets": [link["SubnetId"] for link in links],
+                "routes": routes,
+                "propagating": [gateway["GatewayId"] for gateway in item.get("PropagatingVgws", [])],
+            }
+            associations = {link["SubnetId"]: link["RouteTableAssociationId"] for link in links}
+            table = item["RouteTableId"]
+            yield self.found(name_of(item, table), table, spec, associations=associations)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.account.create(
+            self.ec2.create_route_table, VpcId=spec["vpc"], TagSpecifications=self.account.tagged("route-table", name)
+        )
+        return self.update(self.found(name, answer["RouteTable"]["RouteTableId"]), spec, self._FIELDS)
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        if "subnets" in changes:
+            self._serve(found, spec["subnets"])
+        if "routes" in changes:
+            self._route(found, spec["routes"])
+        if "propagating" in changes:
+            seen = set(found.spec.get("propagating", ()))
+            for gateway in sorted(set(spec["propagating"]) - seen):
+                self._call("enable_vgw_route_propagation", RouteTableId=found.id, GatewayId=gateway)
+            for gateway in sorted(seen - set(spec["propagating"])):
+                self.ec2.disable_vgw_route_propagation(RouteTableId=found.id, GatewayId=gateway)
+        return found
+
+    def destroy(self, found: Found) -> None:
+        self._serve(found, [])
+        self.account.remove(self.ec2.delete_route_table, RouteTableId=found.id)
+
+    def _serve(self, found: Found, subnets: list[str]) -> None:
+        known: Mapping[str, str] = found.attributes.get("associations", {})
+        for subnet in sorted(known.keys() - set(subnets)):
+            self.account.remove(self.ec2.disassociate_route_table, AssociationId=known[subnet])
+        for subnet in subnets:
+            if subnet not in known:
+                self._call("associate_route_table", RouteTableId=found.id, SubnetId=subnet)
+
+    def _route(self, found: Found, routes: list[Mapping[str, str]]) -> None:
+        seen = {route["destination"]: route["target"] for route in found.spec.get("routes", ())}
+        wanted = {route["destination"]: route["target"] for route in routes}
+        for destination, target in wanted.items():
+            if seen.get(destination) != target:
+                verb = "replace_route" if destination in seen else "create_route"
+                way = {self._TARGETS[target.split("-")[0]]: target}
+                self._call(verb, RouteTableId=found.id, DestinationCidrBlock=destination, **way)
+        for destination in seen.keys() - wanted.keys():
+            self.ec2.delete_route(RouteTableId=found.id, DestinationCidrBlock=destination)
+
+    def _call(self, operation: str, **arguments: Any) -> None:
+        self.account.create(getattr(self.ec2, operation), **arguments)
+
+    @staticmethod
+    def _target(route: Mapping[str, Any]) -> str:
+        words = ("NatGatewayId", "GatewayId", "InstanceId", "NetworkInterfaceId", "TransitGatewayId")
+        return str(next((route[word] for word in words if route.get(word)), ""))

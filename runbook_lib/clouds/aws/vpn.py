@@ -1,0 +1,181 @@
+"""AWS's end of the VPN: virtual private gateway, customer gateways, connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+from xml.etree import ElementTree
+
+from ...errors import CloudError
+from ...resources import Found
+from ..base import Secret
+from .kind import Kind, name_of
+
+_LARGEST_SHORT_ASN = 2_147_483_647
+
+
+class VpnGateway(Kind):
+    """A virtual private gateway, attached to its VPC."""
+
+    name = "vpn_gateway"
+
+    def find(self) -> Iterable[Found]:
+        states = self.account.ours(state=["pending", "available"])
+        for item in self.pages("describe_vpn_gateways", "VpnGateways", Filters=states):
+            # One that is on its way in counts as attached: `wait` sees it arrive.
+            links = {a["VpcId"]: a["State"] for a in item.get("VpcAttachments", []) if a["State"].startswith("attach")}
+            spec = {"asn": item.get("AmazonSideAsn"), "vpc": next(iter(links), None)}
+            ready = "attaching" not in links.values()
+            yield self.found(name_of(item, item["VpnGatewayId"]), item["VpnGatewayId"], spec, ready=ready)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        answer = self.ec2.create_vpn_gateway(
+            Type="ipsec.1", AmazonSideAsn=spec["asn"], TagSpecifications=self.account.tagged("vpn-gateway", name)
+        )
+        return self.update(self.found(name, answer["VpnGateway"]["VpnGatewayId"]), spec, ("vpc",))
+
+    def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
+        self._detach(found)
+        self.account.create(self.ec2.attach_vpn_gateway, VpnGatewayId=found.id, VpcId=spec["vpc"])
+        return self.wait(found)
+
+    def wait(self, found: Found) -> Found:
+        self._until(found, "attached")
+        return self.found(found.attributes["name"], found.id, found.spec)
+
+    def destroy(self, found: Found) -> None:
+        self._detach(found)
+        self.account.remove(self.ec2.delete_vpn_gateway, VpnGatewayId=found.id)
+
+    def _detach(self, found: Found) -> None:
+        if vpc := found.spec.get("vpc"):
+            self.account.remove(self.ec2.detach_vpn_gateway, VpnGatewayId=found.id, VpcId=vpc)
+            self._until(found, "detached")
+
+    def _until(self, found: Found, state: str) -> None:
+        def look() -> str:
+            (item,) = self.account.create(self.ec2.describe_vpn_gateways, VpnGatewayIds=[found.id])["VpnGateways"]
+            links = [a["State"] for a in item.get("VpcAttachments", [])]
+            return next((s for s in links if s != "detached"), "detached")
+
+        self.account.until(look, lambda seen: seen == state, f"{found.key} to be {state}")
+
+
+class CustomerGateway(Kind):
+    """What AWS is told about the other end: address and AS number."""
+
+    name = "customer_gateway"
+
+    def find(self) -> Iterable[Found]:
+        states = self.account.ours(state=["pending", "available"])
+        for item in self.pages("describe_customer_gateways", "CustomerGateways", Filters=states):
+            asn = item.get("BgpAsn") or item.get("BgpAsnExtended") or 0
+            spec = {"asn": int(asn), "address": item["IpAddress"]}
+            yield self.found(name_of(item, item["CustomerGatewayId"]), item["CustomerGatewayId"], spec)
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        number = "BgpAsn" if spec["asn"] <= _LARGEST_SHORT_ASN else "BgpAsnExtended"
+        answer = self.ec2.create_customer_gateway(
+            Type="ipsec.1",
+            IpAddress=spec["address"],
+            TagSpecifications=self.account.tagged("customer-gateway", name),
+            **{number: spec["asn"]},
+        )
+        return self.found(name, answer["CustomerGateway"]["CustomerGatewayId"])
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_customer_gateway, CustomerGatewayId=found.id)
+
+
+class VpnConnection(Kind):
+    """A site-to-site connection of two tunnels.
+
+    Its attributes ``address_N`` and ``key_N`` are the outside address and the pre-shared key of tunnel N (1 and 2, in
+    the order of the inside addresses). AWS gives them at once, so dependants need not wait for the connection.
+    """
+
+    name = "vpn_connection"
+
+    def find(self) -> Iterable[Found]:
+        states = self.account.ours(state=["pending", "available"])
+        return map(self._found, self.pages("describe_vpn_connections", "VpnConnections", Filters=states))
+
+    def create(self, name: str, spec: Mapping[str, Any]) -> Found:
+        tunnels = [
+            {
+                "TunnelInsideCidr": tunnel["inside_cidr"],
+                "IKEVersions": [{"Value": tunnel["ike"]}],
+                **{f"Phase{n}EncryptionAlgorithms": [{"Value": tunnel["encryption"]}] for n in (1, 2)},
+                **{f"Phase{n}IntegrityAlgorithms": [{"Value": tunnel["integrity"]}] for n in (1, 2)},
+                **{f"Phase{n}DHGroupNumbers": [{"Value": tunnel["dh_group"]}] for n in (1, 2)},
+            }
+            for tunnel in spec["tunnels"]
+        ]
+        answer = self.account.create(
+            self.ec2.create_vpn_connection,
+            Type="ipsec.1",
+            CustomerGatewayId=spec["customer_gateway"],
+            VpnGatewayId=spec["vpn_gateway"],
+            Options={"StaticRoutesOnly": False, "TunnelOptions": tunnels},
+            TagSpecifications=self.account.tagged("vpn-connection", name),
+        )
+        return self._found(answer["VpnConnection"], name)
+
+    def wait(self, found: Found) -> Found:
+        def look() -> dict[str, Any]:
+            answer = self.account.create(self.ec2.describe_vpn_connections, VpnConnectionIds=[found.id])
+            return dict(answer["VpnConnections"][0])
+
+        seen = self.account.until(
+            look,
+            lambda item: item["State"] != "pending",
+            f"{found.key} to be available",
+            describe=lambda item: item["State"],
+        )
+        if seen["State"] != "available":
+            raise CloudError(
+                "the VPN connection could not be made", resource=found.key, expected="available", seen=seen["State"]
+            )
+        return self._found(seen)
+
+    def destroy(self, found: Found) -> None:
+        self.account.remove(self.ec2.delete_vpn_connection, VpnConnectionId=found.id)
+
+        def look() -> str:
+            items = self.pages("describe_vpn_connections", "VpnConnections", Filters=self.account.ours())
+            return next((item["State"] for item in items if item["VpnConnectionId"] == found.id), "deleted")
+
+        self.account.until(look, lambda state: state == "deleted", f"{found.key} to be deleted")
+
+    def _found(self, item: Mapping[str, Any], name: str = "") -> Found:
+        connection = item["VpnConnectionId"]
+        tunnels = tunnels_of(item.get("CustomerGatewayConfiguration", ""))
+        spec: dict[str, Any] = {
+            "vpn_gateway": item["VpnGatewayId"],
+            "customer_gateway": item["CustomerGatewayId"],
+            "tunnels": [{"inside_cidr": inside} for inside, _, _ in tunnels],
+        }
+        attributes: dict[str, Any] = {"ready": item["State"] == "available"}
+        for number, (_, address, key) in enumerate(tunnels, start=1):
+            attributes |= {f"address_{number}": address, f"key_{number}": key}
+        return self.found(name or name_of(item, connection), connection, spec, **attributes)
+
+
+def tunnels_of(configuration: str) -> list[tuple[str, str, Secret]]:
+    """(inside range, AWS's outside address, pre-shared key) of each tunnel, from the configuration that AWS hands out.
+
+    Args:
+        configuration: ``CustomerGatewayConfiguration``, an XML document.
+    """
+    if not configuration:
+        return []
+    tunnels = []
+    # The document comes from AWS itself over an authenticated channel.
+    for tunnel in ElementTree.fromstring(configuration).iter("ipsec_tunnel"):
+        inside = "vpn_gateway/tunnel_inside_address/"
+        address, mask = (tunnel.findtext(inside + word, "") for word in ("ip_address", "network_mask"))
+        network = IPv4Interface(f"{address}/{mask or '255.255.255.252'}").network
+        outside = tunnel.findtext("vpn_gateway/tunnel_outside_address/ip_address", "")
+        tunnels.append((str(network), outside, Secret(tunnel.findtext("ike/pre_shared_key", ""))))
+    return sorted(tunnels, key=lambda entry: IPv4Address(entry[0].split("/")[0]))

@@ -1,0 +1,355 @@
+"""What the steps ask of Consul's agents, through the HTTP API at the end of an SSH tunnel."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import consul as api
+
+from . import wait
+from .access import Access
+from .errors import AccessError
+from .resources import Host
+
+T = TypeVar("T")
+PORT = 8500
+LOG = "/var/log/consul/consul.log"
+WAN_FILE = "/etc/consul/wan.json"
+WEB_FILE = "/etc/consul/web.json"
+# Serf's numbers for a member's state (hashicorp/serf, serf.MemberStatus).
+STATUS = ("none", "alive", "leaving", "left", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One agent in a gossip pool; in the WAN pool its name is ``NAME.DATACENTER``."""
+
+    name: str
+    address: str
+    status: str
+    role: str
+    datacenter: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server in the Raft configuration."""
+
+    name: str
+    address: str
+    leader: bool
+    voter: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of a service; ``status`` is the worst of its and its node's checks."""
+
+    node: str
+    address: str
+    datacenter: str
+    service: str
+    port: int
+    tags: tuple[str, ...]
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """One answer that an agent got from the cloud's API when it looked for servers to join."""
+
+    pool: str
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WanJoin:
+    """What ``join_wan`` did on one server: its file changed or not, and whom it had yet to meet."""
+
+    server: str
+    file_changed: bool
+    joined: tuple[str, ...]
+
+
+# ---- asking ----------------------------------------------------------------------------------------------------
+
+
+def leader(access: Access, host: Host) -> str:
+    """``ADDRESS:PORT`` of the leader of the host's datacenter; empty while there is none."""
+    with _agent(access, host) as agent:
+        return str(agent.status.leader() or "")
+
+
+def peers(access: Access, host: Host) -> tuple[Peer, ...]:
+    """The servers that vote in the host's datacenter."""
+    with _agent(access, host) as agent:
+        found = agent.operator.raft_config()["Servers"]
+    return tuple(
+        sorted(
+            (Peer(s["Node"], s["Address"].rpartition(":")[0], s["Leader"], s["Voter"]) for s in found),
+            key=lambda peer: peer.name,
+        )
+    )
+
+
+def members(access: Access, host: Host, wan: bool = False) -> tuple[Member, ...]:
+    """``consul members``, or with ``wan`` the servers of all datacenters (``consul members -wan``)."""
+    with _agent(access, host) as agent:
+        found = agent.agent.members(wan=wan)
+    return tuple(sorted((_member(entry) for entry in found), key=lambda member: member.name))
+
+
+def datacenters(access: Access, host: Host) -> tuple[str, ...]:
+    """Every datacenter the host's agent knows of."""
+    with _agent(access, host) as agent:
+        return tuple(sorted(agent.catalog.datacenters()))
+
+
+def catalog(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
+    """Where a service runs, whatever its checks say; ``dc`` asks another datacenter across the WAN."""
+    with _agent(access, host) as agent:
+        _, found = agent.catalog.service(service, dc=dc)
+    return tuple(
+        Instance(
+            entry["Node"],
+            entry["ServiceAddress"] or entry["Address"],
+            entry["Datacenter"],
+            entry["ServiceName"],
+            entry["ServicePort"],
+            tuple(entry["ServiceTags"]),
+        )
+        for entry in sorted(found, key=lambda entry: str(entry["Node"]))
+    )
+
+
+def health(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
+    """As ``catalog``, with what the checks say: ``passing``, ``warning`` or ``critical``."""
+    with _agent(access, host) as agent:
+        _, found = agent.health.service(service, dc=dc)
+    return tuple(
+        Instance(
+            entry["Node"]["Node"],
+            entry["Service"]["Address"] or entry["Node"]["Address"],
+            entry["Node"]["Datacenter"],
+            entry["Service"]["Service"],
+            entry["Service"]["Port"],
+            tuple(entry["Service"]["Tags"]),
+            worst(check["Status"] for check in entry["Checks"]),
+        )
+        for entry in sorted(found, key=lambda entry: str(entry["Node"]["Node"]))
+    )
+
+
+def ready(access: Access, host: Host) -> bool:
+    """Whether the agent serves: a leader is known AND the catalogue has content (an open port means neither)."""
+    with _agent(access, host) as agent:
+        if not agent.status.leader():
+            return False
+        index, _ = agent.catalog.nodes()
+    return int(index) >= 2
+
+
+def discovered(access: Access, host: Host) -> tuple[Discovery, ...]:
+    """What auto-join got from the cloud's API, from the agent's own log."""
+    return parse_discovered(access.run(host, f"grep -F 'Discovered servers' {LOG} || true").stdout)
+
+
+def resolve(access: Access, host: Host, name: str) -> tuple[str, ...]:
+    """IPv4 addresses of a name as the host resolves it: its resolver is dnsmasq, which asks the agent."""
+    result = access.run(host, f"getent ahostsv4 {name}", check=False)
+    return tuple(sorted({line.split()[0] for line in result.stdout.splitlines() if line.strip()}))
+
+
+# ---- waiting ---------------------------------------------------------------------------------------------------
+
+
+def until_ready(access: Access, hosts: Iterable[Host], timeout: float | None = None) -> None:
+    """Return once every host's agent is ``ready``.
+
+    Args:
+        access: the way to the hosts.
+        hosts: which agents.
+        timeout: seconds; ``params.timeout`` by default.
+
+    Raises:
+        WaitTimeout: naming the first agent that is not.
+    """
+
+    def one(host: Host) -> None:
+        wait.until(
+            lambda: ready(access, host),
+            bool,
+            what=f"a leader and a catalogue at {host.name}",
+            timeout=access.params.timeout if timeout is None else timeout,
+            remedy=f"read {LOG} on {host.name}: did auto-join find its servers?",
+            tolerate=(AccessError,),
+        )
+
+    _each(one, hosts)
+
+
+def until_alive(
+    access: Access, host: Host, names: Iterable[str], *, wan: bool = False, timeout: float | None = None
+) -> tuple[Member, ...]:
+    """Return the pool's members once it has all these names, alive.
+
+    Args:
+        access: the way to the host.
+        host: whose view of the pool.
+        names: members wanted; ``NAME.DATACENTER`` in the WAN pool.
+        wan: the WAN pool instead of the datacenter's own.
+        timeout: seconds; ``params.timeout`` by default.
+
+    Raises:
+        WaitTimeout: with the members last seen.
+    """
+    wanted = frozenset(names)
+    pool = "WAN pool" if wan else "datacenter"
+    return wait.until(
+        lambda: members(access, host, wan),
+        lambda seen: wanted <= {member.name for member in seen if member.status == "alive"},
+        what=f"{len(wanted)} members in the {pool} of {host.name}",
+        timeout=access.params.timeout if timeout is None else timeout,
+        describe=lambda seen: ", ".join(f"{member.name} {member.status}" for member in seen) or "nobody",
+        remedy="are Serf's ports (8301 LAN, 8302 WAN, TCP and UDP) open between them?",
+        tolerate=(AccessError,),
+    )
+
+
+# ---- changing --------------------------------------------------------------------------------------------------
+
+
+def join_wan(access: Access, servers: Iterable[Host], others: Iterable[Host]) -> tuple[WanJoin, ...]:
+    """Bring servers into one WAN pool with those of another datacenter, now and after every restart.
+
+    A reload does not take ``retry_join_wan`` (it is read at start), so the file is for restarts and the API's
+    join for now. Each server is given EVERY other: with a single address Consul leaves the rest to its
+    periodic flooding, which may take minutes.
+
+    Args:
+        access: the way to the hosts.
+        servers: where to write the configuration.
+        others: the other datacenter's servers.
+    """
+    addresses = sorted(host.private_ip for host in others)
+    text = json.dumps({"retry_join_wan": addresses}, indent=2) + "\n"
+
+    def one(host: Host) -> WanJoin:
+        changed = access.put(host, text, WAN_FILE)
+        with _agent(access, host) as agent:
+            alive = {m.address for m in map(_member, agent.agent.members(wan=True)) if m.status == "alive"}
+            missing = tuple(address for address in addresses if address not in alive)
+            for address in missing:
+                agent.agent.join(address, wan=True)
+        return WanJoin(host.name, changed, missing)
+
+    return _each(one, servers)
+
+
+def web_service(name: str = "demo", port: int = 80) -> dict[str, Any]:
+    """The article's service definition, with a check: Traefik notices instances by their checks only."""
+    return {
+        "service": {
+            "name": name,
+            "port": port,
+            "tags": ["traefik.tags=exposed"],
+            "check": {"http": f"http://127.0.0.1:{port}/", "interval": "1s", "timeout": "1s"},
+        }
+    }
+
+
+def register(access: Access, hosts: Iterable[Host], definition: dict[str, Any] | None = None) -> tuple[bool, ...]:
+    """Write the service definition on each host and let its agent reload; what is right already is left alone.
+
+    Args:
+        access: the way to the hosts.
+        hosts: where the service runs.
+        definition: as in a configuration file; ``web_service()`` by default.
+
+    Returns:
+        For each host whether anything was changed.
+    """
+    wanted = web_service() if definition is None else definition
+    text = json.dumps(wanted, indent=2) + "\n"
+
+    def one(host: Host) -> bool:
+        changed = access.put(host, text, WEB_FILE)
+        if not changed:
+            with _agent(access, host) as agent:
+                changed = wanted["service"]["name"] not in agent.agent.services()
+        if changed:
+            access.run(host, "consul reload")
+        return changed
+
+    return _each(one, hosts)
+
+
+# ---- pure ------------------------------------------------------------------------------------------------------
+
+
+def parse_discovered(log: str) -> tuple[Discovery, ...]:
+    """Every "Discovered servers" line of an agent's log, oldest first.
+
+    Several addresses stand in quotes, a single one does not.
+    """
+    pattern = r'Discovered servers: .*?cluster=(\w+) .*?servers=(?:"([^"]*)"|(\S*))'
+    return tuple(Discovery(pool, tuple((many or one).split())) for pool, many, one in re.findall(pattern, log))
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """The worst state among checks; ``passing`` when there are none, as Consul counts it."""
+    order = ("passing", "warning", "critical")
+    return max(statuses, key=lambda status: order.index(status) if status in order else len(order), default="passing")
+
+
+def _member(entry: dict[str, Any]) -> Member:
+    tags = entry["Tags"]
+    return Member(
+        entry["Name"],
+        entry["Addr"],
+        STATUS[entry["Status"]] if entry["Status"] < len(STATUS) else str(entry["Status"]),
+        "server" if tags.get("role") == "consul" else "client",
+        tags.get("dc", ""),
+        tags.get("build", "").partition(":")[0],
+    )
+
+
+# ---- underneath ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _agent(access: Access, host: Host) -> Iterator[Any]:
+    with access.forward(host, PORT) as there:
+        try:
+            agent = api.Consul()
+            # Its constructor lets CONSUL_HTTP_ADDR and CONSUL_HTTP_TOKEN of the operator's shell win, and
+            # requests would take a proxy from there; none of them concerns this tunnel.
+            agent.token = None
+            agent.http = agent.http_connect(there.host, there.port, "http", timeout=10)
+            agent.http.session.trust_env = False
+            try:
+                yield agent
+            finally:
+                agent.http.session.close()
+        except (api.ConsulException, OSError, ValueError) as error:
+            raise AccessError(
+                f"Consul's agent on {host.name} does not answer as it should",
+                resource=f"{host.name}, port {PORT}",
+                expected="an answer of Consul's HTTP API",
+                seen=f"{type(error).__name__}: {error}",
+                remedy=f"on {host.name}: systemctl status consul; tail {LOG}",
+            ) from None
+
+
+def _each(work: Callable[[Host], T], hosts: Iterable[Host]) -> tuple[T, ...]:
+    """Do it on every host at the same time; the first error is raised once all have ended."""
+    wanted = tuple(hosts)
+    with ThreadPoolExecutor(max(1, min(32, len(wanted)))) as pool:
+        return tuple(pool.map(work, wanted))

@@ -1,0 +1,234 @@
+"""The programs that the lab runs: what they are for, which are here, and how to get the others.
+
+``python -m runbook_lib.lab.tools install`` gets all that is missing, and does nothing where nothing is.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from runbook_lib.lab import apt, consul_release
+from runbook_lib.lab.abilities import NEED_LINUX, SYSTEM_PATH, Ability, abilities
+from runbook_lib.lab.errors import LabError
+
+__all__ = ["Ability", "Tool", "abilities", "find", "install", "missing", "path", "report", "require"]
+
+WHEELS = "make setup, or: pip install 'multi-cloud-runbook[lab]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One program of the lab.
+
+    Args:
+        name: the command's name, or the Python package's.
+        needed_for: what the lab does with it.
+        path: where it is, None if it is missing.
+        version: what it says of itself; only ``report`` asks, None where it says nothing.
+        how_to_get: the command that installs it.
+        package: the Debian package it is in; empty if it does not come from one.
+        version_argument: what makes it tell its version; empty if nothing does.
+    """
+
+    name: str
+    needed_for: str
+    path: Path | None
+    version: str | None
+    how_to_get: str
+    package: str = ""
+    version_argument: str = ""
+
+
+# Command, what for, Debian package, the argument that makes it tell its version.
+# apache2-bin and dnsmasq-base are the programs without the service that the packages apache2 and dnsmasq would start
+# on this machine; the lab brings configurations of its own.
+_COMMANDS = (
+    ("ip", "addresses, routes and network namespaces", "iproute2", "-V"),
+    ("nft", "firewalls, NAT and public addresses", "nftables", "--version"),
+    ("unshare", "the world and its namespaces", "util-linux", "--version"),
+    ("nsenter", "commands in the world", "util-linux", "--version"),
+    ("bwrap", "the inside of an instance", "bubblewrap", "--version"),
+    ("dnsmasq", "names in instances, *.consul among them", "dnsmasq-base", "--version"),
+    ("apache2", "the web servers", "apache2-bin", "-v"),
+    ("sshd", "the way into instances", "openssh-server", "-V"),
+    ("ssh", "an operator's own tunnels", "openssh-client", "-V"),
+    ("ssh-keygen", "host keys of instances", "openssh-client", ""),
+    ("curl", "metadata and downloads in boot scripts", "curl", "--version"),
+    ("unzip", "release archives in boot scripts", "unzip", "-v"),
+    ("nc", "ports asked from inside instances", "netcat-openbsd", "-h"),
+    ("python3", "systemctl in instances", "python3", "--version"),
+)
+_USER_COMMANDS = (("newuidmap", "service users in an ordinary user's instances", "uidmap", ""),)
+
+
+def find(system_path: str = SYSTEM_PATH) -> tuple[Tool, ...]:
+    """Every tool, found or not; runs none of them.
+
+    Args:
+        system_path: where the distribution's commands are searched. Not the environment's PATH: instances see the
+            system's /usr, and neither a virtual nor a conda environment.
+
+    Raises:
+        LabError: RUNBOOK_CONSUL names something that cannot be executed.
+    """
+    commands = _COMMANDS if os.geteuid() == 0 else _COMMANDS + _USER_COMMANDS
+    tools = []
+    for name, needed_for, package, argument in commands:
+        where = shutil.which(name, path=system_path)
+        hint = apt.install_hint([package])
+        tools.append(Tool(name, needed_for, Path(where) if where else None, None, hint, package, argument))
+    places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    where = shutil.which("traefik", path=places)
+    traefik = Path(where) if where else None
+    consul, systemctl, moto = consul_release.locate(), _in_package("systemctl2", "systemctl3.py"), _in_package("moto")
+    return (
+        *tools,
+        Tool("consul", "servers and agents", consul, None, consul_release.REMEDY, version_argument="version"),
+        Tool("traefik", "the reverse proxies", traefik, None, WHEELS, version_argument="version"),
+        Tool("systemctl", "services in instances, without systemd", systemctl, None, WHEELS),
+        Tool("moto", "the AWS API", moto, None, WHEELS),
+    )
+
+
+def report() -> list[Tool]:
+    """Every tool with its version, for a table. Takes about a quarter of a second."""
+    with ThreadPoolExecutor(max_workers=4) as workers:
+        return list(workers.map(lambda tool: replace(tool, version=_version(tool)), find()))
+
+
+def missing(tools: Iterable[Tool] | None = None) -> tuple[Tool, ...]:
+    """The tools that are not here."""
+    return tuple(tool for tool in (find() if tools is None else tools) if tool.path is None)
+
+
+def path(name: str) -> Path:
+    """Where one tool is.
+
+    Raises:
+        LabError: it is missing.
+        KeyError: the lab has no such tool.
+    """
+    tool = next((tool for tool in find() if tool.name == name), None)
+    if tool is None:
+        raise KeyError(name)
+    if tool.path is None:
+        raise LabError(f"{name} is missing ({tool.needed_for})", remedy=tool.how_to_get)
+    return tool.path
+
+
+def require() -> None:
+    """Refuse to go on unless this machine can run the lab.
+
+    Raises:
+        LabError: all that is missing, in one message.
+    """
+    if platform.system() != "Linux":
+        raise LabError(f"the lab needs Linux, and this is {platform.system()}", remedy=NEED_LINUX)
+    if lacking := missing():
+        raise LabError("the lab cannot start\n" + explain(lacking), remedy=remedy(lacking))
+    if unable := [ability for ability in abilities() if not ability.ok and ability.essential]:
+        lines = [f"  {ability.name} ({ability.needed_for}): {ability.detail}" for ability in unable]
+        # The first failure explains the others.
+        raise LabError("this machine's kernel cannot run the lab\n" + "\n".join(lines), remedy=unable[0].how_to_get)
+
+
+def explain(lacking: Iterable[Tool]) -> str:
+    """One line a missing tool."""
+    return "\n".join(f"  {tool.name} is missing ({tool.needed_for})" for tool in lacking)
+
+
+def remedy(lacking: Iterable[Tool]) -> str:
+    """The commands that get all these tools: one for apt, and one for each other source."""
+    tools = list(lacking)
+    packages = debian_packages(tools)
+    others = dict.fromkeys(tool.how_to_get for tool in tools if not tool.package)
+    return "; ".join([*([apt.install_hint(packages)] if packages else []), *others])
+
+
+def debian_packages(tools: Iterable[Tool]) -> list[str]:
+    """The Debian packages that tools are in, each once."""
+    return list(dict.fromkeys(tool.package for tool in tools if tool.package))
+
+
+def install() -> None:
+    """Get what is missing, and only that: distribution packages through apt, Consul into the cache.
+
+    Raises:
+        LabError: something could not be had; says what and the command that mends it.
+    """
+    if platform.system() != "Linux":
+        click.echo(f"The lab needs Linux, and this is {platform.system()}: {NEED_LINUX}")
+        return
+    if packages := debian_packages(missing()):
+        click.echo(f"Installing system packages: {' '.join(packages)}")
+        apt.install(packages)
+    if not consul_release.locate():
+        click.echo(f"Fetching Consul {consul_release.VERSION}")
+    consul = consul_release.ensure()
+    if lacking := missing():
+        raise LabError("the lab's tools are not complete\n" + explain(lacking), remedy=remedy(lacking))
+    click.echo(f"The lab's tools are here; Consul is {consul}")
+    for ability in abilities():
+        if not ability.ok:
+            click.echo(f"This machine lacks {ability.name} ({ability.needed_for}): {ability.how_to_get}", err=True)
+
+
+def _in_package(package: str, file: str = "__init__.py") -> Path | None:
+    """A file of an installed Python package, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    places = (spec.submodule_search_locations if spec else None) or []
+    return next((found for place in places if (found := Path(place) / file).exists()), None)
+
+
+def _version(tool: Tool) -> str | None:
+    if tool.path is None:
+        return None
+    if tool.path.suffix == ".py":
+        return importlib.metadata.version({"systemctl": "docker-systemctl-replacement"}.get(tool.name, tool.name))
+    if not tool.version_argument:
+        return None
+    command = [str(tool.path), tool.version_argument]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return version_in(done.stdout + done.stderr)
+
+
+def version_in(text: str) -> str | None:
+    """The first version number in what a program prints, for example ``9.2p1`` of ``OpenSSH_9.2p1, OpenSSL 3``."""
+    found = re.search(r"\d+\.\d+[\w.-]*", text)
+    return found[0] if found else None
+
+
+@click.group()
+def main() -> None:
+    """The programs that the lab runs."""
+
+
+@main.command("install")
+def _install() -> None:
+    """Get what is missing."""
+    try:
+        install()
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m runbook_lib.lab.tools")

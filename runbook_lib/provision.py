@@ -1,0 +1,253 @@
+"""Carry a plan out, in both clouds at once, and tell which hosts there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Literal, NamedTuple
+
+from .clouds.base import Clouds
+from .errors import RunbookError
+from .plan import TEARDOWN, Action, Plan, is_ready, kind_needs, kind_of, plan, require_step
+from .resources import CloudName, Found, Host, resolve
+from .topology import Topology
+
+__all__ = ["Action", "Plan", "Progress", "absent", "apply", "destroy_all", "hosts", "plan", "require_step"]
+
+WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One sign of life of ``apply``.
+
+    Args:
+        key: which resource.
+        verb: ``create``, ``change``, ``destroy`` or ``wait``.
+        state: whether it has begun, is done or has failed.
+        seconds: how long it has taken so far.
+        done: jobs done until now.
+        total: jobs known until now.
+    """
+
+    key: str
+    verb: str
+    state: Literal["begun", "done", "failed"]
+    seconds: float
+    done: int
+    total: int
+
+
+class _Job(NamedTuple):
+    key: str
+    verb: Literal["make", "destroy", "wait"]
+
+
+def apply(plan: Plan, clouds: Clouds, *, progress: Callable[[Progress], None] | None = None) -> dict[str, Found]:
+    """Do what a plan says, as parallel as the dependencies allow.
+
+    After the first failure nothing more is begun, and what is running is left to finish; running the step again
+    carries on from there.
+
+    Args:
+        plan: what to do.
+        clouds: where.
+        progress: is told of every job that begins and ends, in the caller's thread.
+
+    Returns:
+        Everything that exists afterwards, by key.
+
+    Raises:
+        CloudError, WaitTimeout: the first failure; further ones are noted on it.
+    """
+    run = _Run(plan, clouds, progress)
+    run.all()
+    return run.found
+
+
+def destroy_all(
+    topology: Topology, clouds: Clouds, *, progress: Callable[[Progress], None] | None = None
+) -> tuple[str, ...]:
+    """Destroy all that exists of the deployment in both clouds, and return the keys of what was destroyed.
+
+    Raises:
+        CloudError, WaitTimeout: something could not be destroyed; running it again carries on.
+    """
+    teardown = plan(topology, clouds.inventory(), TEARDOWN)
+    apply(teardown, clouds, progress=progress)
+    return tuple(action.key for action in teardown.actions)
+
+
+def absent(clouds: Clouds) -> tuple[str, ...]:
+    """The keys of what is left of the deployment in either cloud: none, after a teardown."""
+    return tuple(sorted(clouds.inventory()))
+
+
+def hosts(topology: Topology, clouds: Clouds) -> tuple[Host, ...]:
+    """The deployment's instances as they stand in their clouds now, in the topology's order.
+
+    The bastions of an existing network are known by their public address alone.
+    """
+    aws, gcp = clouds.both(lambda cloud: cloud.instances())
+    return hosts_of(topology, {**aws, **gcp})
+
+
+def hosts_of(topology: Topology, found: Mapping[str, Found]) -> tuple[Host, ...]:
+    """The hosts among what was found. Pure."""
+    params = topology.params
+    region: Mapping[CloudName, str] = {"aws": params.aws_region, "gcp": params.gcp_region}
+    known: list[Host] = []
+    if topology.network:
+        given: Mapping[CloudName, str] = {
+            "aws": topology.network.aws_bastion_ip,
+            "gcp": topology.network.gcp_bastion_ip,
+        }
+        known += (
+            Host(f"bastion-{cloud}", cloud, "bastion", "", region[cloud], "", "", address, "existing")
+            for cloud, address in given.items()
+        )
+    for node in topology.nodes:
+        if thing := found.get(node.key):
+            seen = thing.attributes
+            known.append(
+                Host(
+                    name=node.name,
+                    cloud=node.cloud,
+                    role=node.role,
+                    zone=seen["zone"],
+                    datacenter=region[node.cloud],
+                    id=thing.id,
+                    private_ip=seen["private_ip"],
+                    public_ip=seen["public_ip"],
+                    state=seen["state"],
+                )
+            )
+    return tuple(known)
+
+
+class _Run:
+    """One ``apply``: the graph of its jobs, what is found so far, and what has failed."""
+
+    def __init__(self, plan: Plan, clouds: Clouds, progress: Callable[[Progress], None] | None) -> None:
+        self.clouds = clouds
+        self.found = dict(plan.found)
+        self.actions = {action.key: action for action in plan.actions}
+        self.graph = _graph(plan)
+        self.total = len(self.graph)
+        self.done = 0
+        self.failures: list[tuple[_Job, Exception]] = []
+        self._progress = progress
+
+    def all(self) -> None:
+        sorter: TopologicalSorter[_Job] = TopologicalSorter(self.graph)
+        sorter.prepare()
+        waiting: list[_Job] = []
+        running: dict[Future[Found | None], tuple[_Job, float]] = {}
+        with ThreadPoolExecutor(WORKERS) as pool:
+            while True:
+                waiting += sorter.get_ready()
+                while waiting and len(running) < WORKERS and not self.failures:
+                    job = waiting.pop(0)
+                    self._tell(job, "begun", 0)
+                    running[pool.submit(self._do, job)] = (job, time.monotonic())
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, since = running.pop(future)
+                    if isinstance(error := future.exception(), Exception):
+                        self.failures.append((job, error))
+                        self._tell(job, "failed", time.monotonic() - since)
+                        continue
+                    later = self._finish(job, future.result())
+                    self._tell(job, "done", time.monotonic() - since)
+                    waiting += later
+                    if job.verb != "wait":
+                        sorter.done(job)
+        if self.failures:
+            raise self._failure()
+
+    def _do(self, job: _Job) -> Found | None:
+        action = self.actions[job.key]
+        cloud = self.clouds["aws" if job.key.startswith("aws:") else "gcp"]
+        if job.verb == "destroy":
+            assert action.found is not None
+            cloud.destroy(action.found)
+            return None
+        if job.verb == "wait" or action.verb == "keep":
+            return cloud.wait(self.found[job.key])
+        assert action.resource is not None
+        spec = resolve(action.resource.spec, self.found)
+        if action.verb == "change":
+            return cloud.update(action.resource, self.found[job.key], spec, action.changes)
+        return cloud.create(action.resource, spec)
+
+    def _finish(self, job: _Job, result: Found | None) -> list[_Job]:
+        """Take note of a job's result; return what is to be done besides the graph."""
+        self.done += 1
+        if job.verb == "destroy":
+            self.found.pop(job.key, None)
+            return []
+        assert result is not None
+        self.found[job.key] = result
+        if job.verb == "make" and not is_ready(result):
+            self.total += 1
+            return [_Job(job.key, "wait")]
+        return []
+
+    def _tell(self, job: _Job, state: Literal["begun", "done", "failed"], seconds: float) -> None:
+        if self._progress:
+            verb = job.verb if job.verb != "make" else self.actions[job.key].verb
+            shown = {"keep": "wait", "replace": "create"}.get(verb, verb)
+            self._progress(Progress(job.key, shown, state, seconds, self.done, self.total))
+
+    def _failure(self) -> Exception:
+        (job, first), *others = self.failures
+        for other, error in others:
+            said = error.message if isinstance(error, RunbookError) else f"{type(error).__name__}: {error}"
+            first.add_note(f"failed as well: {other.key}: {said}")
+        if not isinstance(first, RunbookError):
+            first.add_note(f"while working on {job.key}")
+        return first
+
+
+def _graph(plan: Plan) -> dict[_Job, set[_Job]]:
+    """Which job waits for which. Pure."""
+    make = {a.key: a for a in plan.actions if a.verb != "destroy" and a.pending}
+    destroy = {a.key: a for a in plan.actions if a.verb in ("destroy", "replace")}
+    needs = kind_needs(plan.topology)
+
+    def stands_on(upper: str, lower: str) -> bool:
+        return kind_of(lower) in needs.get(kind_of(upper), frozenset())
+
+    graph: dict[_Job, set[_Job]] = {}
+    for key, action in make.items():
+        before = {_Job(other, "make") for other in action.resource.needs() & make.keys()} if action.resource else set()
+        if key in destroy:
+            before.add(_Job(key, "destroy"))
+        graph[_Job(key, "make")] = before
+    for key, action in destroy.items():
+        before = {_Job(other, "destroy") for other in destroy if stands_on(other, key)}
+        if action.verb == "destroy":
+            # Something that stays has to let go of it first, as a route table of a gateway.
+            before |= {_Job(other, "make") for other, a in make.items() if a.verb == "change" and _mentions(a, action)}
+        graph[_Job(key, "destroy")] = before
+    return graph
+
+
+def _mentions(holder: Action, held: Action) -> bool:
+    """Whether something found refers to another thing found."""
+    if not (holder.found and held.found):
+        return False
+    names = {held.found.id, held.found.attributes.get("self_link", held.found.id)}
+
+    def inside(value: object) -> bool:
+        if isinstance(value, Mapping):
+            return any(map(inside, value.values()))
+        if isinstance(value, (list, tuple)):
+            return any(map(inside, value))
+        return value in names
+
+    return inside(holder.found.spec)

@@ -1,0 +1,174 @@
+"""Runs made for real: each way in which a notebook can end, by papermill and a kernel of this interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from runbook_lib.archive.runner import Job, Silent, headings_of, run
+from runbook_lib.errors import PrerequisiteError, RunFailed
+from runbook_lib.params import Params
+
+Write = Callable[..., Path]
+ALIVE_AND_CLEAN = 15  # seconds that an ending may take before a test gives up on it
+
+
+def job(folder: Path, tmp_path: Path, *steps: str, **given: Any) -> Job:
+    return Job(steps, Params.parse(given, source="test"), given, tmp_path / "outputs", folder)
+
+
+def only_run(tmp_path: Path, deployment: str = "demo") -> Path:
+    (folder,) = (tmp_path / "outputs" / deployment / "runs").iterdir()
+    return folder
+
+
+def outcomes(folder: Path) -> dict[str, str]:
+    kept = json.loads((folder / "run.json").read_text())
+    return {"run": kept["outcome"]} | {step["step"]: step["outcome"] for step in kept["steps"]}
+
+
+def text_of(file: Path) -> str:
+    return "".join(
+        output.get("text", "")
+        for cell in nbformat.read(file, as_version=4).cells
+        for output in cell.get("outputs", [])
+    )
+
+
+def test_a_run_keeps_each_notebook_and_tells_it_what_was_given(write_notebook: Write, tmp_path: Path) -> None:
+    write_notebook("00_provision", "import sys; print(deployment, timeout, sys.executable)")
+    folder = write_notebook("01_bootstrap", "import os; print('in', os.getcwd())")
+    seen: list[tuple[str, int]] = []
+
+    class Watch(Silent):
+        def step_started(self, step: Any, cells: int) -> None:
+            seen.append((step.step, cells))
+
+    record = run(job(folder, tmp_path, "00_provision", "01_bootstrap", deployment="blue"), Watch())
+
+    assert record.outcome == "succeeded"
+    kept = only_run(tmp_path, "blue")
+    assert sorted(f.name for f in kept.iterdir()) == ["00_provision.ipynb", "01_bootstrap.ipynb", "run.json"]
+    assert outcomes(kept) == {"run": "succeeded", "00_provision": "succeeded", "01_bootstrap": "succeeded"}
+    assert text_of(kept / "00_provision.ipynb").split() == ["blue", "600", sys.executable]
+    assert text_of(kept / "01_bootstrap.ipynb").strip() == f"in {os.getcwd()}"
+    assert json.loads((kept / "run.json").read_text())["parameters"]["deployment"] == "blue"
+    # The injected parameters are one more cell than the three that were written.
+    assert seen == [("00_provision", 4), ("01_bootstrap", 4)]
+
+
+def test_the_first_failure_ends_the_run_with_the_library_s_own_message(write_notebook: Write, tmp_path: Path) -> None:
+    write_notebook(
+        "00_provision",
+        "from runbook_lib.errors import CheckFailed",
+        "raise CheckFailed('a check failed', expected='six', seen='five', remedy='look at the log')",
+        "print('never')",
+    )
+    folder = write_notebook("01_bootstrap", "print('never')")
+
+    with pytest.raises(RunFailed) as failed:
+        run(job(folder, tmp_path, "00_provision", "01_bootstrap"))
+
+    kept = only_run(tmp_path)
+    assert outcomes(kept) == {"run": "failed", "00_provision": "failed", "01_bootstrap": "pending"}
+    assert failed.value.message.startswith("a check failed\n  expected:")
+    assert failed.value.resource == str(kept / "00_provision.ipynb")
+    assert failed.value.remedy == ""
+    assert "never" not in text_of(kept / "00_provision.ipynb")
+    assert not (kept / "01_bootstrap.ipynb").exists()
+
+
+def test_any_other_error_sends_the_reader_to_the_traceback(write_notebook: Write, tmp_path: Path) -> None:
+    folder = write_notebook("00_provision", "1 / 0")
+    with pytest.raises(RunFailed) as failed:
+        run(job(folder, tmp_path, "00_provision"))
+    assert failed.value.message == "ZeroDivisionError: division by zero"
+    assert "traceback" in failed.value.remedy
+
+
+def test_a_dead_kernel_is_no_success(write_notebook: Write, tmp_path: Path) -> None:
+    folder = write_notebook("00_provision", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "print('never')")
+    with pytest.raises(RunFailed, match="cut off: DeadKernelError"):
+        run(job(folder, tmp_path, "00_provision"))
+    kept = only_run(tmp_path)
+    assert outcomes(kept) == {"run": "failed", "00_provision": "failed"}
+    cells = nbformat.read(kept / "00_provision.ipynb", as_version=4).cells
+    assert [cell.metadata.papermill.status for cell in cells][-2:] == ["failed", "pending"]
+
+
+def test_nothing_runs_when_a_notebook_is_missing(write_notebook: Write, tmp_path: Path) -> None:
+    folder = write_notebook("00_provision", "print('never')")
+    with pytest.raises(PrerequisiteError, match="01_bootstrap"):
+        run(job(folder, tmp_path, "00_provision", "01_bootstrap"))
+    assert not (tmp_path / "outputs").exists()
+
+
+INTERRUPTED = """
+import os, time
+try:
+    open({marker!r}, "w").write(str(os.getpid()))
+    time.sleep(600)
+finally:
+    open({marker!r} + ".cleaned", "w").close()
+"""
+RUNNER = """
+import sys
+from pathlib import Path
+from runbook_lib.archive.runner import Job, run
+from runbook_lib.params import Params
+
+if __name__ == "__main__":
+    run(Job(("00_provision",), Params(), {{}}, Path({output!r}), Path({notebooks!r})))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_the_kernel_does_not_outlive_the_command(write_notebook: Write, tmp_path: Path, signum: int) -> None:
+    marker = tmp_path / "marker"
+    folder = write_notebook("00_provision", INTERRUPTED.format(marker=str(marker)), "print('never')")
+    program = tmp_path / "program.py"
+    program.write_text(RUNNER.format(output=str(tmp_path / "outputs"), notebooks=str(folder)))
+    command = subprocess.Popen([sys.executable, program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: marker.exists() and marker.read_text() != "")
+        kernel = int(marker.read_text())
+        command.send_signal(signum)
+        command.wait(ALIVE_AND_CLEAN)
+        until(lambda: not Path(f"/proc/{kernel}").exists())
+    finally:
+        command.kill()
+        command.wait()
+    assert (tmp_path / "marker.cleaned").exists(), "the cell's finally did not run"
+    if signum == signal.SIGINT:
+        kept = only_run(tmp_path)
+        assert outcomes(kept) == {"run": "interrupted", "00_provision": "interrupted"}
+        cells = nbformat.read(kept / "00_provision.ipynb", as_version=4).cells
+        assert [cell.metadata.papermill.status for cell in cells][-2:] == ["failed", "pending"]
+
+
+def test_each_cell_has_the_heading_that_it_stands_under() -> None:
+    cells = [
+        {"cell_type": "code", "source": "# not a heading"},
+        {"cell_type": "markdown", "source": "# One\ntext"},
+        {"cell_type": "code", "source": ""},
+        {"cell_type": "markdown", "source": "text\n## Two"},
+        {"cell_type": "code", "source": ""},
+    ]
+    assert headings_of(cells) == ["", "One", "One", "Two", "Two"]
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + ALIVE_AND_CLEAN
+    while not done():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

@@ -1,0 +1,43 @@
+"""The polling loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib import wait
+from runbook_lib.errors import WaitTimeout
+
+
+def test_it_returns_the_first_answer_that_will_do() -> None:
+    answers = iter([1, 2, 3, 4])
+    assert wait.until(lambda: next(answers), lambda seen: seen >= 3, what="three", timeout=5, interval=0) == 3
+    assert next(answers) == 4
+
+
+def test_it_looks_at_least_once() -> None:
+    assert wait.until(lambda: "there", bool, what="it", timeout=0) == "there"
+
+
+def test_giving_up_says_what_was_last_seen_and_what_to_do() -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        wait.until(
+            lambda: [1],
+            lambda seen: False,
+            what="a leader",
+            timeout=0,
+            describe=lambda seen: f"{len(seen)} peer",
+            remedy="look at the log",
+        )
+    text = str(caught.value)
+    assert "a leader" in text and "1 peer" in text and "look at the log" in text
+
+
+def test_tolerated_errors_mean_not_yet_and_are_shown_at_the_end() -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        wait.until(lambda: {}["key"], bool, what="it", timeout=0, tolerate=(KeyError,))
+    assert "KeyError" in str(caught.value.seen)
+
+
+def test_other_errors_pass_through_at_once() -> None:
+    with pytest.raises(ZeroDivisionError):
+        wait.until(lambda: 1 / 0, bool, what="it", timeout=60)
