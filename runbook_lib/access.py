@@ -139,7 +139,7 @@ class Access:
         """
         where = shlex.quote(path)
         script = (
-            f"set -eu; new=$(mktemp {where}.XXXXXX); trap 'rm -f \"$new\"' EXIT; cat >\"$new\"; "
+            f'set -eu; new=$(mktemp {where}.XXXXXX); trap \'rm -f "$new"\' EXIT; cat >"$new"; '
             f'chmod {shlex.quote(mode)} "$new"; chown {shlex.quote(owner)} "$new"; '
             f'if cmp -s "$new" {where}; then said=same; else said=new; fi; mv -f "$new" {where}; echo $said'
         )

@@ -189,5 +189,10 @@ def _from_the_lab(error: Exception) -> bool:
     return module is not None and isinstance(error, module.LabError)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The console script."""
     runbook()
+
+
+if __name__ == "__main__":
+    main()

@@ -165,7 +165,7 @@ class Watch:
         return tuple(answer for answer in self.since(since) if not answer.ok)
 
     def until_only(self, hosts: Iterable[Host], *, rounds: int = 10, timeout: float | None = None) -> float:
-        """Return once each Traefik's last answers come from these web servers of its cloud, and from all of them.
+        """Return once each Traefik's answers from now on come from these web servers of its cloud, and from each.
 
         Args:
             hosts: the web servers that should be in rotation.
@@ -178,14 +178,14 @@ class Watch:
         Raises:
             WaitTimeout: with the servers last seen.
         """
-        webs = tuple(hosts)
+        begun, webs = time.time(), tuple(hosts)
         wanted = {
             balancer.name: {server_name(self._params, web) for web in webs if web.cloud == balancer.cloud}
             for balancer in self._balancers
         }
 
         def last() -> dict[str, list[Answer]]:
-            every = self.answers
+            every = self.since(begun)
             return {name: [answer for answer in every if answer.traefik == name][-rounds:] for name in wanted}
 
         def agreed(seen: dict[str, list[Answer]]) -> bool:

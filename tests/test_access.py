@@ -163,9 +163,11 @@ def socks(servers: Servers, params: Params, tmp_path: Path) -> Iterator[int]:
     """A SOCKS5 server: OpenSSH's own."""
     port = free_port("127.0.0.1")
     client = subprocess.Popen(
-        ["ssh", "-F", "none", "-N", "-D", f"127.0.0.1:{port}", "-p", str(servers.port)]
-        + ["-i", str(operator_key(params).private_path), "-o", f"UserKnownHostsFile={tmp_path}/known"]
-        + ["-o", "StrictHostKeyChecking=accept-new", f"{ME}@127.0.0.1"],
+        [
+            *("ssh", "-F", "none", "-N", "-D", f"127.0.0.1:{port}", "-p", str(servers.port)),
+            *("-i", str(operator_key(params).private_path), "-o", f"UserKnownHostsFile={tmp_path}/known"),
+            *("-o", "StrictHostKeyChecking=accept-new", f"{ME}@127.0.0.1"),
+        ],
         stderr=subprocess.DEVNULL,
     )
     wait.until(lambda: listening("127.0.0.1", port), bool, what="ssh -D", timeout=10, interval=0.02)
@@ -183,9 +185,7 @@ def test_a_bastion_is_reached_straight(reach: Callable[..., Access]) -> None:
     assert reach(BASTION).run(BASTION, "echo $MARK").stdout == "127.0.0.1\n"
 
 
-def test_the_way_to_public_addresses_is_the_proxy(
-    reach: Callable[..., Access], params: Params, socks: int
-) -> None:
+def test_the_way_to_public_addresses_is_the_proxy(reach: Callable[..., Access], params: Params, socks: int) -> None:
     proxied = params.model_copy(update={"internet_proxy": f"socks5h://127.0.0.1:{socks}"})
     assert reach(params=proxied).run(INNER, "echo $MARK").stdout == "127.0.0.2\n"
     closed = params.model_copy(update={"internet_proxy": f"socks5h://127.0.0.1:{free_port('127.0.0.1')}"})

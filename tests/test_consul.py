@@ -34,7 +34,7 @@ needs_consul = [
         ("", ()),
         ("[INFO]  agent: (LAN) joining: lan_addresses=[172.30.3.144]", ()),
         (
-            '2026-11-23T09:41:10.514Z [INFO]  agent: Discovered servers: cluster=LAN cluster=LAN servers="10.0.0.1 10.0.0.2"',
+            'T09:41:10.514Z [INFO]  agent: Discovered servers: cluster=LAN cluster=LAN servers="10.0.0.1 10.0.0.2"',
             (Discovery("LAN", ("10.0.0.1", "10.0.0.2")),),
         ),
         (
@@ -152,14 +152,10 @@ class TestAgents:
             what="voters",
             timeout=30,
         )
-        assert peers == tuple(
-            Peer(f"server-{n}", f"{NET}.{n}", leader == f"{NET}.{n}:8300", True) for n in (1, 2)
-        )
+        assert peers == tuple(Peer(f"server-{n}", f"{NET}.{n}", leader == f"{NET}.{n}:8300", True) for n in (1, 2))
         members = consul.until_alive(access, hosts[1], ["server-1", "server-2"])
         version = members[0].version
-        assert members == tuple(
-            Member(f"server-{n}", f"{NET}.{n}", "alive", "server", "west", version) for n in (1, 2)
-        )
+        assert members == tuple(Member(f"server-{n}", f"{NET}.{n}", "alive", "server", "west", version) for n in (1, 2))
         assert version.count(".") == 2
 
     def test_joining_the_wan(self, access: Access, hosts: dict[int, Host], agents: tuple[Path, Any]) -> None:
@@ -174,7 +170,7 @@ class TestAgents:
             seen = consul.until_alive(access, host, names, wan=True)
             assert [member.name for member in seen] == names
             assert consul.datacenters(access, host) == ("east", "west")
-        assert 'f"{NET}.3"' in (agents[0] / "server-1" / "wan.json").read_text()
+        assert f'"{NET}.3"' in (agents[0] / "server-1" / "wan.json").read_text()
         again = consul.join_wan(access, west, east)
         assert again == (WanJoin("server-1", False, ()), WanJoin("server-2", False, ()))
 

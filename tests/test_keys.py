@@ -61,9 +61,7 @@ def test_the_private_key_is_not_shown(params: Params) -> None:
         (None, 0o640, "chmod 600"),
     ],
 )
-def test_an_unusable_key_is_named_and_left_alone(
-    params: Params, content: str | None, mode: int, words: str
-) -> None:
+def test_an_unusable_key_is_named_and_left_alone(params: Params, content: str | None, mode: int, words: str) -> None:
     path = operator_key(params).private_path
     if content is not None:
         path.write_text(content)

@@ -145,11 +145,9 @@ def _firewall(params: Params, network: ExistingNetwork | None) -> Iterator[Resou
             "priority": 1000,
             "target_tags": targets,
             "allowed": _allowed(rule.ports),
+            "source_tags": list(rule.groups),
+            "source_ranges": [cidr for place in rule.places for cidr in where[place]],
         }
-        if rule.groups:
-            spec["source_tags"] = list(rule.groups)
-        if rule.places:
-            spec["source_ranges"] = [cidr for place in rule.places for cidr in where[place]]
         yield _resource(params, "firewall", f"{params.deployment}-{rule.name}", spec)
 
 

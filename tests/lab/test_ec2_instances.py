@@ -386,11 +386,12 @@ def test_machines(world: World) -> None:
     assert (found.public_ip, found.script) == (world.interface(machine).public, "#!/bin/sh\n")
 
 
-def test_stopped_machines_keep_their_interface_and_ending_ones_do_not(world: World) -> None:
+def test_stopped_machines_keep_their_place_and_ending_ones_do_not(world: World) -> None:
     machine = world.run(world.public)
     world.cloud.report_machine(machine, "running")
     world.ec2.stop_instances(InstanceIds=[machine])
-    assert (world.cloud.machines(), len(world.network().interfaces)) == ((), 1)
+    assert [(m.id, m.powered) for m in world.cloud.machines()] == [(machine, False)]
+    assert len(world.network().interfaces) == 1
     world.cloud.report_machine(machine, "stopped")
     world.ec2.start_instances(InstanceIds=[machine])
     world.ec2.terminate_instances(InstanceIds=[machine])

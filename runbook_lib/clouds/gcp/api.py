@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ... import wait
-from ...errors import CloudError, ParameterError, PrerequisiteError
+from ...errors import CloudError
 from ...params import Params
 
-SCOPE = "https://www.googleapis.com/auth/compute"
 # Seconds for one call, and for all its repetitions when the API is busy or the network resource is just being changed.
 CALL_TIMEOUT = 60.0
+# Waiting for an operation is a call that is answered when it ends, or after two minutes at the latest.
+LONG_CALL_TIMEOUT = 130.0
 RETRY_TIMEOUT = 90.0
 
 
@@ -31,10 +32,12 @@ class Api:
     def __init__(self, params: Params) -> None:
         from google.cloud import compute_v1
 
+        from . import credentials
+
         self.types: Any = compute_v1
         self.params = params
         self.project = params.gcp_project
-        self._credentials = _credentials(params)
+        self._credentials = credentials.load(params)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -46,7 +49,14 @@ class Api:
                 self._clients[name] = getattr(self.types, name)(credentials=self._credentials, client_options=options)
             return self._clients[name]
 
-    def call(self, what: str, method: Callable[..., Any], request: dict[str, Any], hidden: Iterable[str] = ()) -> Any:
+    def call(
+        self,
+        what: str,
+        method: Callable[..., Any],
+        request: dict[str, Any],
+        hidden: Iterable[str] = (),
+        timeout: float = CALL_TIMEOUT,
+    ) -> Any:
         """One call, repeated while the API is busy.
 
         Args:
@@ -54,6 +64,7 @@ class Api:
             method: a client's method.
             request: its request message; ``project`` is filled in.
             hidden: texts that no error message may show.
+            timeout: seconds for the answer.
 
         Raises:
             CloudError: the API refuses; ``__cause__`` is Google's exception, unless it shows what is hidden.
@@ -64,11 +75,13 @@ class Api:
 
         again = Retry(predicate=_is_passing, initial=0.2, maximum=3.0, timeout=RETRY_TIMEOUT)
         try:
-            return again(method)(request={"project": self.project, **request}, timeout=CALL_TIMEOUT)
+            return again(method)(request={"project": self.project, **request}, timeout=timeout)
         except exceptions.RetryError as error:
-            raise _refusal(what, error.cause or error, hidden) from None
+            refusal, cause = _refusal(what, error.cause or error, hidden)
+            raise refusal from cause
         except (exceptions.GoogleAPICallError, GoogleAuthError, OSError) as error:
-            raise _refusal(what, error, hidden) from None
+            refusal, cause = _refusal(what, error, hidden)
+            raise refusal from cause
 
     def change(
         self, what: str, method: Callable[..., Any], request: dict[str, Any], hidden: Iterable[str] = ()
@@ -91,15 +104,25 @@ class Api:
             )
 
     def _until_done(self, what: str, operation: Any) -> Any:
+        from requests.exceptions import Timeout
+
         place, request = "global", {"operation": operation.name}
         for scope in ("region", "zone"):
             if url := getattr(operation, scope):
                 place, request[scope] = scope, url.rpartition("/")[2]
-        # "wait" answers when the operation ends or after about two minutes, whichever is first.
         method = self.client(f"{place.title()}OperationsClient").wait
+
+        def look() -> Any:
+            try:
+                return self.call(what, method, request, timeout=min(LONG_CALL_TIMEOUT, self.params.timeout))
+            except CloudError as error:
+                if isinstance(error.__cause__, Timeout):
+                    return operation
+                raise
+
         done = self.types.Operation.Status.DONE
         return wait.until(
-            lambda: self.call(what, method, request),
+            look,
             lambda seen: bool(seen.status == done),
             what=f"{operation.operation_type} of {what}",
             timeout=self.params.timeout,
@@ -109,16 +132,14 @@ class Api:
         )
 
 
-def _refusal(what: str, error: BaseException, hidden: Iterable[str]) -> CloudError:
-    """Google's (or the network's) refusal as a ``CloudError``."""
+def _refusal(what: str, error: BaseException, hidden: Iterable[str]) -> tuple[CloudError, BaseException | None]:
+    """Google's (or the network's) refusal as a ``CloudError``, and the cause that may be shown with it."""
     said = str(getattr(error, "message", "") or error)
     message = _without(said, hidden)
     code = getattr(error, "code", None)
     seen = f"HTTP {int(code)} {reason(error)}".strip() if isinstance(code, int) else type(error).__name__
     refusal = CloudError(f"GCP refused: {message}", resource=what, seen=seen, remedy=_remedy(reason(error) or seen))
-    # A traceback shows the cause as well.
-    refusal.__cause__ = error if message == said else None
-    return refusal
+    return refusal, error if message == said else None
 
 
 def reason(error: BaseException | None) -> str:
@@ -175,34 +196,3 @@ def _without(text: str, hidden: Iterable[str]) -> str:
     for secret in hidden:
         text = text.replace(secret, "***")
     return text
-
-
-def _credentials(params: Params) -> Any:
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError, MalformedError
-
-    if not params.gcp_credentials:
-        try:
-            return google.auth.default(scopes=[SCOPE])[0]
-        except DefaultCredentialsError as error:
-            raise PrerequisiteError(
-                "there are no Google credentials",
-                resource="gcp_credentials",
-                seen=error,
-                remedy="gcloud auth application-default login, or name a credentials file in gcp_credentials",
-            ) from None
-    from pathlib import Path
-
-    path = Path(params.gcp_credentials).expanduser()
-    try:
-        return google.auth.load_credentials_from_file(str(path), scopes=[SCOPE])[0]
-    except (DefaultCredentialsError, MalformedError, OSError, ValueError) as error:
-        there = path.is_file()
-        raise ParameterError(
-            "the Google credentials file cannot be used" if there else "the Google credentials file does not exist",
-            resource="gcp_credentials",
-            expected="a credentials file, for example a service account's JSON key",
-            # What a malformed file holds stays unsaid; it may be half a key.
-            seen=f"{path}: {type(error).__name__}" if there else path,
-            remedy="correct gcp_credentials; the lab writes its own when it starts (runbook lab up)",
-        ) from None

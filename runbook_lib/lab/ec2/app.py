@@ -136,7 +136,7 @@ class Ec2:
             return tuple(network for region in self._regions() for network in fabric.networks(region))
 
     def machines(self) -> tuple[Machine, ...]:
-        """Every instance that should be running now."""
+        """Every instance that exists, stopped ones too; shutting-down and terminated ones do not any more."""
         from . import fabric
 
         with self._lock:

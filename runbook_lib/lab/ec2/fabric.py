@@ -19,7 +19,7 @@ STATIC, PROPAGATED = 100, 1000
 def networks(region: Region) -> Iterator[Network]:
     """Every VPC with the interfaces of its instances, shutting-down and terminated ones left out.
 
-    A stopped instance keeps its interface, so it can be told from one that is gone.
+    A stopped instance keeps its interface and address.
     """
     members = _members(region)
     for vpc in region.vpcs.values():
@@ -44,7 +44,7 @@ def networks(region: Region) -> Iterator[Network]:
 
 
 def machines(region: Region) -> Iterator[Machine]:
-    """Every instance that exists."""
+    """Every instance that is not gone or going; one that reboots is off until it has stopped."""
     for instance, interface in _placed(region):
         yield Machine(
             cloud="aws",

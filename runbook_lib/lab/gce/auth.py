@@ -56,6 +56,12 @@ class Auth:
         self._tokens: dict[str, Caller] = {}
         self._key: tuple[str, str, str] | None = None
 
+    def prepare(self) -> None:
+        """Load what checks signatures, and make the operator's key."""
+        import google.auth.jwt  # noqa: F401 - the import is the work
+
+        self._keys()
+
     def credentials(self, token_uri: str) -> dict[str, str]:
         """The operator's key file (``service_account`` JSON); secret."""
         key_id, private, _ = self._keys()
@@ -119,7 +125,7 @@ class Auth:
         from google.auth.exceptions import GoogleAuthError
 
         try:
-            claims: dict[str, Any] = dict(jwt.decode(token, certs=self._keys()[2]))  # type: ignore[no-untyped-call]
+            claims: dict[str, Any] = dict(jwt.decode(token, certs=self._keys()[2]))
         except (ValueError, GoogleAuthError):
             return None
         return claims if claims.get("iss") == self._operator else None

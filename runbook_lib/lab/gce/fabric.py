@@ -240,6 +240,20 @@ def metadata_value(holder: Doc, name: str) -> str:
     return next((str(item.get("value", "")) for item in items if item["key"] == name), "")
 
 
+def authorized_keys(instance: Doc, project: Doc) -> str:
+    """Lines for root's ``authorized_keys``, from ``ssh-keys`` (``USER:KEY`` lines) of instance and project.
+
+    Args:
+        instance: the instance.
+        project: the project's common metadata.
+    """
+    own = metadata_value(instance, "ssh-keys").splitlines()
+    shared = metadata_value({"metadata": project}, "ssh-keys").splitlines()
+    blocked = metadata_value(instance, "block-project-ssh-keys").lower() == "true"
+    users = (line.strip().partition(":") for line in own + ([] if blocked else shared))
+    return "".join(f"{key}\n" for user, _, key in users if user == "root" and key)
+
+
 def tunnels(store: Store) -> tuple[Tunnel, ...]:
     """Every tunnel that has all it needs: both ends, a key, and a BGP session on its router."""
     answer = []

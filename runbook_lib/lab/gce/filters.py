@@ -44,7 +44,7 @@ def compile_filter(text: str, known: frozenset[str] = frozenset()) -> Predicate:
         return lambda document: True
     parser = _Parser(list(_tokens(text)), known)
     predicate = parser.either()
-    if parser.peek():
+    if parser.peek()[0]:
         raise FilterError(f"unexpected {parser.peek()[1]!r}")
     return predicate
 

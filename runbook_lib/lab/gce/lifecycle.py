@@ -90,7 +90,10 @@ def report(store: Store, key: Key, state: MachineState) -> bool:
     document, life = store.documents.get(key), store.lives.get(key)
     if document is None or life is None:
         return False
-    life.seen = True
+    if state in ("booting", "running"):
+        life.seen = True
+    elif not life.seen:
+        return False  # about an earlier one of the same name
     if state == "booting" and life.goal == "run":
         document["status"] = "STAGING"
     elif state == "running" and life.goal == "run":

@@ -62,7 +62,7 @@ def parse(message: str, body: bytes) -> tuple[Doc, frozenset[str]]:
         raise bad_request("Invalid JSON payload received. Unexpected token.") from None
     if not isinstance(raw, dict):
         raise bad_request("Invalid JSON payload received. Root element must be a message.")
-    return conform(message, raw, strict=True), frozenset(k for k, v in raw.items() if v is None or v == [] or v == {})
+    return conform(message, raw, strict=True), frozenset(k for k, v in raw.items() if v in (None, [], {}))
 
 
 def conform(message: str, document: Mapping[str, Any], *, strict: bool = False) -> Doc:

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from .names import Key
 
 _PREFIX = re.compile(r"/(?:compute/)?(?:v1/)?projects/")
-_STANDARD = frozenset(
-    "$alt $fields access_token alt callback fields key oauth_token prettyPrint quotaUser userIp uploadType".split()
-)
-_LIST = frozenset("filter maxResults orderBy pageToken returnPartialSuccess".split())
+_STANDARD = frozenset({"$alt", "$fields", "alt", "fields", "key", "prettyPrint", "quotaUser", "userIp"})
+_LIST = frozenset({"filter", "maxResults", "orderBy", "pageToken", "returnPartialSuccess"})
 _QUERY = {
     "list": _LIST,
     "aggregatedList": _LIST | {"includeAllScopes", "serviceProjectNumber"},
@@ -23,6 +21,8 @@ _QUERY = {
     "getRouterStatus": frozenset[str](),
     "getSerialPortOutput": frozenset({"port", "start"}),
 }
+# Methods whose path says something else than their name.
+_PATH_VERBS = {"serialPort": "getSerialPortOutput"}
 _CHANGE = frozenset({"requestId", "sourceInstanceTemplate", "sourceMachineImage", "paths", "forceStart"})
 _CHANGE |= {"discardLocalSsd", "noGracefulShutdown"}
 
@@ -90,7 +90,8 @@ def _resource(project: str, parts: list[str]) -> tuple[Key, str] | None:
             return Key(project, "", collection, name), ""
         case [("regions" | "zones") as scope, place, collection, *rest] if len(rest) <= 2:
             name = rest[0] if rest else ""
-            return Key(project, f"{scope}/{place}", collection, name), rest[1] if len(rest) == 2 else ""
+            verb = rest[1] if len(rest) == 2 else ""
+            return Key(project, f"{scope}/{place}", collection, name), _PATH_VERBS.get(verb, verb)
     return None
 
 

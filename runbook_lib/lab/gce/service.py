@@ -6,7 +6,7 @@ import base64
 import uuid
 from collections.abc import Callable, Mapping
 
-from . import catalog, compute, messages, network, vpn, vpn_status
+from . import catalog, compute, lifecycle, messages, network, vpn, vpn_status
 from .collection import Collection
 from .errors import (
     ApiError,
@@ -112,9 +112,7 @@ class Service:
         try:
             wanted = compile_filter(call.query.get("filter", ""), messages.fields(collection.message))
         except FilterError as error:
-            raise invalid(
-                "filter", call.query["filter"], f"Invalid list filter expression: {error}."
-            ) from None
+            raise invalid("filter", call.query["filter"], f"Invalid list filter expression: {error}.") from None
         rows = [row for row in rows if wanted(row[1])]
         order = call.query.get("orderBy", "")
         if order not in ("", "name", "creationTimestamp desc"):
@@ -281,7 +279,7 @@ class Service:
             before = store.operations.repeated(request_id, request)
             if before:
                 return before
-        target_id = store.documents.get(call.key, {}).get("id", store.number)
+        target_id: str = store.documents.get(call.key, {}).get("id", store.number)
         failure: ApiError | None = None
         try:
             target, held = change()
@@ -316,7 +314,7 @@ class Service:
         document = store.get(key)
         if collection.name == "instances":
             collection.release(store, key, document)
-            return key, compute.lifecycle.delete(store, key)
+            return key, lifecycle.delete(store, key)
         store.settle(key)
         collection.release(store, key, document)
         del store.documents[key]

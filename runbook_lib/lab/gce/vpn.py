@@ -55,7 +55,7 @@ def prepare_tunnel(store: Store, key: Key, document: Doc) -> None:
     gateway = store.reference(document, "vpnGateway", "vpnGateways", key.scope)
     router = store.reference(document, "router", "routers", key.scope)
     if store.get(gateway)["network"] != store.get(router)["network"]:
-        raise invalid("resource.router", document["router"], "The router and the VPN gateway are in different networks.")
+        raise invalid("resource.router", document["router"], "The router is in another network than the VPN gateway.")
     if document.get("vpnGatewayInterface", 0) not in (0, 1):
         raise invalid("resource.vpnGatewayInterface", document["vpnGatewayInterface"], "Must be 0 or 1.")
     document.setdefault("vpnGatewayInterface", 0)
@@ -147,9 +147,7 @@ def prepare_router(store: Store, key: Key, document: Doc) -> None:
             # A tunnel may have been deleted under an interface that is being kept.
             old = [i.get("linkedVpnTunnel") for i in store.documents.get(key, {}).get("interfaces", ())]
             if interface["linkedVpnTunnel"] not in old:
-                store.reference(
-                    interface, "linkedVpnTunnel", "vpnTunnels", key.scope, path=f"{path}.linkedVpnTunnel"
-                )
+                store.reference(interface, "linkedVpnTunnel", "vpnTunnels", key.scope, path=f"{path}.linkedVpnTunnel")
             if interface["linkedVpnTunnel"] in tunnels:
                 raise invalid(
                     f"{path}.linkedVpnTunnel",

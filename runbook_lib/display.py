@@ -1,0 +1,159 @@
+"""Tables, texts and progress for notebooks; in a terminal the same objects print as plain text."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import TracebackType
+from typing import Any
+
+from .plan import Plan
+from .provision import Progress as Sign
+
+_CELL = "text-align:left;vertical-align:top"
+
+
+class Table:
+    """Rows under titles.
+
+    Args:
+        titles: one a column.
+        rows: cells; anything that prints.
+        caption: what the table shows.
+    """
+
+    def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> None:
+        self.titles = tuple(titles)
+        self.rows = tuple(tuple(map(cell, row)) for row in rows)
+        self.caption = caption
+
+    def __repr__(self) -> str:
+        every = [self.titles, *self.rows]
+        widths = [max(len(row[column]) for row in every) for column in range(len(self.titles))]
+        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in every]
+        return "\n".join([*([self.caption] if self.caption else []), *lines])
+
+    def _repr_html_(self) -> str:
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        head = "".join(f"<th scope='col' style='{_CELL}'>{html.escape(title)}</th>" for title in self.titles)
+        body = "".join(
+            "<tr>" + "".join(f"<td style='{_CELL}'>{html.escape(text)}</td>" for text in row) + "</tr>"
+            for row in self.rows
+        )
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class Text:
+    """A file or an output, shown as it is.
+
+    Args:
+        content: the text.
+        caption: where it is from.
+    """
+
+    def __init__(self, content: str, caption: str = "") -> None:
+        self.content = content.rstrip("\n")
+        self.caption = caption
+
+    def __repr__(self) -> str:
+        return f"{self.caption}\n{self.content}" if self.caption else self.content
+
+    def _repr_html_(self) -> str:
+        caption = f"<p><b>{html.escape(self.caption)}</b></p>" if self.caption else ""
+        return f"{caption}<pre style='max-height:30em;overflow:auto'>{html.escape(self.content)}</pre>"
+
+
+class Progress:
+    """The progress of applying a plan: one line that is renewed, and stays as the last word.
+
+    Args:
+        step: what is being done.
+    """
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+        self._since = time.monotonic()
+        self._busy: dict[str, str] = {}
+        self._last: Sign | None = None
+        self._handle: Any = None
+        self._shown = 0.0
+
+    def __call__(self, sign: Sign) -> None:
+        """Take in one sign of life."""
+        self._last = sign
+        if sign.state == "begun":
+            self._busy[sign.key] = sign.verb
+        else:
+            self._busy.pop(sign.key, None)
+        if time.monotonic() - self._shown > 0.25:
+            self._show(self._line())
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        done, total = (self._last.done, self._last.total) if self._last else (0, 0)
+        word = "stopped" if error else "done"
+        self._show(f"{self._step}: {word}, {done} of {total} jobs after {time.monotonic() - self._since:.1f} s")
+
+    def _line(self) -> str:
+        assert self._last is not None
+        key, verb = next(iter(self._busy.items()), ("", ""))
+        more = f" and {len(self._busy) - 1} more" if len(self._busy) > 1 else ""
+        now = f"; {verb} {key}{more}" if key else ""
+        seconds = time.monotonic() - self._since
+        return f"{self._step}: {self._last.done} of {self._last.total} jobs after {seconds:.0f} s{now}"
+
+    def _show(self, line: str) -> None:
+        from IPython.display import display
+
+        self._shown = time.monotonic()
+        shown = Text(line)
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)
+        if self._handle is not None:
+            self._handle.update(shown)
+
+
+def show(what: Any, caption: str = "") -> Any:
+    """A plan, a record, or several records of one kind, as a table; anything else as it is.
+
+    Args:
+        what: the thing.
+        caption: a title for it.
+    """
+    if isinstance(what, Plan):
+        return _plan(what)
+    if isinstance(what, Mapping):
+        return Table(("name", "value"), what.items(), caption)
+    if is_dataclass(what) and not isinstance(what, type):
+        return Table(("what", "value"), [(f.name, getattr(what, f.name)) for f in fields(what)], caption)
+    if isinstance(what, (list, tuple)) and what and all(is_dataclass(item) for item in what):
+        names = [f.name for f in fields(what[0])]
+        return Table(names, [[getattr(item, name) for name in names] for item in what], caption)
+    return what
+
+
+def text(content: str, caption: str = "") -> Text:
+    """A file or an output, shown as it is."""
+    return Text(content, caption)
+
+
+def cell(value: Any) -> str:
+    """One value as a table shows it."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(cell, value)) or "–"
+    return str(value)
+
+
+def _plan(plan: Plan) -> Table:
+    rows = [(action.verb, *action.key.split(":", 2), action.reason) for action in plan.work]
+    return Table(("verb", "cloud", "kind", "name", "why"), rows, str(plan))

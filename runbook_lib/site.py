@@ -1,0 +1,146 @@
+"""One deployment, opened: what a notebook holds in its hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from . import clouds, display, keys, provision, terraform_state
+from .access import Access
+from .params import Params
+from .plan import Plan
+from .resources import CloudName, Found, Host
+from .topology import Topology, topology
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What carrying out a plan came to.
+
+    Args:
+        step: the notebook.
+        created: how many resources were made.
+        changed: how many were changed or replaced.
+        destroyed: how many were removed.
+        kept: how many were as wanted already.
+        seconds: how long it took.
+    """
+
+    step: str
+    created: int
+    changed: int
+    destroyed: int
+    kept: int
+    seconds: float
+
+
+class Site:
+    """A deployment's parameters, what they want, and the way to both clouds and to its hosts.
+
+    Args:
+        params: the parameters.
+        topology: everything that they want.
+        clouds: clients of both clouds.
+    """
+
+    def __init__(self, params: Params, topology: Topology, clouds: clouds.Clouds) -> None:
+        self.params = params
+        self.topology = topology
+        self.clouds = clouds
+        self._access: Access | None = None
+
+    @property
+    def access(self) -> Access:
+        """SSH to the hosts that exist now; connections are kept from one cell to the next."""
+        if self._access is None:
+            self._access = Access(self.params, self.hosts())
+        return self._access
+
+    def check(self) -> Site:
+        """Make sure that both clouds know the project, regions, zones, images and machine types; changes nothing.
+
+        Raises:
+            ParameterError: a parameter names what a cloud does not have.
+            PrerequisiteError: credentials are missing or refused.
+        """
+        self.clouds.both(lambda cloud: cloud.check())
+        return self
+
+    def found(self) -> dict[str, Found]:
+        """Everything of the deployment that exists in either cloud, by key."""
+        return self.clouds.inventory()
+
+    def plan(self, step: str) -> Plan:
+        """What a step has to do, given what exists.
+
+        Raises:
+            PrerequisiteError: an earlier step has not run.
+        """
+        return provision.plan(self.topology, self.found(), step)
+
+    def apply(self, plan: Plan) -> Applied:
+        """Do what a plan says; its progress is shown while it goes on.
+
+        Raises:
+            CloudError, WaitTimeout: the first failure. Running the step again carries on from there.
+        """
+        began = time.monotonic()
+        with display.Progress(plan.step) as progress:
+            provision.apply(plan, self.clouds, progress=progress)
+        if self._access is not None:
+            self._access.hosts = self.hosts()
+        count = plan.counts
+        return Applied(
+            plan.step,
+            created=count["create"],
+            changed=count["change"] + count["replace"],
+            destroyed=count["destroy"],
+            kept=count["keep"],
+            seconds=round(time.monotonic() - began, 1),
+        )
+
+    def hosts(self, role: str = "", cloud: str = "") -> tuple[Host, ...]:
+        """The deployment's instances as their clouds report them now; of one role, one cloud, or all."""
+        every = provision.hosts(self.topology, self.clouds)
+        return tuple(host for host in every if role in ("", host.role) and cloud in ("", host.cloud))
+
+    def host(self, name: str) -> Host:
+        """One host by its name, for example ``server-gcp-consul-1``.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        for host in self.hosts():
+            if host.name == name:
+                return host
+        raise KeyError(name)
+
+    def console(self, host: Host) -> str:
+        """What an instance wrote to its console since it booted, through its cloud's API."""
+        return self.clouds[host.cloud].console_output(host.id)
+
+    def left(self) -> tuple[str, ...]:
+        """The keys of all that still exists of the deployment."""
+        return provision.absent(self.clouds)
+
+    def datacenter(self, cloud: CloudName) -> str:
+        """Consul's name for a cloud's datacenter: the region."""
+        return self.params.aws_region if cloud == "aws" else self.params.gcp_region
+
+    def close(self) -> None:
+        """Close the connections to the hosts."""
+        if self._access is not None:
+            self._access.close()
+            self._access = None
+
+
+def open_site(params: Params) -> Site:
+    """Open a deployment. The operator's SSH key is made if there is none yet; no cloud is asked.
+
+    Raises:
+        ParameterError: a file that a parameter names is missing or unusable.
+        PrerequisiteError: there are no credentials.
+    """
+    network = terraform_state.read(params.network_state) if params.network_state else None
+    wanted = topology(params, public_key=keys.operator_key(params).public_text, network=network)
+    return Site(params, wanted, clouds.connect(params))
