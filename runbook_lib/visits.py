@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -10,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
+from python_socks import ProxyError, ProxyTimeoutError
+from python_socks.sync import Proxy
 
 from . import wait
+from .access import Access
 from .params import Params
 from .resources import Host
 
@@ -45,7 +49,7 @@ class Answer:
 
 
 def answers(params: Params, host: Host, port: int, *, timeout: float = 3) -> bool:
-    """Whether a port of the host's public address takes HTTP connections from the internet.
+    """Whether a port of the host's public address takes connections from the internet.
 
     Args:
         params: for the way to public addresses.
@@ -53,11 +57,17 @@ def answers(params: Params, host: Host, port: int, *, timeout: float = 3) -> boo
         port: TCP port.
         timeout: seconds of silence that count as no.
     """
+    address = str(host.public_ip)
     try:
-        with _public(params, timeout) as client:
-            client.get(f"http://{host.public_ip}:{port}/")
-    except (httpx.HTTPError, OSError):
+        if params.internet_proxy:
+            # "socks5h", by which HTTP clients know it, means that the proxy resolves names, as it does here.
+            proxy = Proxy.from_url(params.internet_proxy.replace("socks5h:", "socks5:"), rdns=True)
+            connection = proxy.connect(address, port, timeout=timeout)
+        else:
+            connection = socket.create_connection((address, port), timeout=timeout)
+    except (OSError, ProxyError, ProxyTimeoutError):
         return False
+    connection.close()
     return True
 
 
@@ -221,6 +231,69 @@ class Watch:
                 self._given.append(_request(self._params, client, host, self._name, self._port))
                 if self._stop.wait(self._interval):
                     return
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What visitors saw while one web server was stopped and started again. Times are seconds since the epoch.
+
+    Args:
+        server: the name its page gives.
+        answers: every answer, in the order of asking.
+        stopped: when it was stopped.
+        left: from when on no load balancer led to it.
+        started: when it was started.
+        returned: from when on every load balancer led to it again.
+    """
+
+    server: str
+    answers: tuple[Answer, ...]
+    stopped: float
+    left: float
+    started: float
+    returned: float
+
+    def between(self, begin: float, end: float = float("inf")) -> tuple[Answer, ...]:
+        """Answers to what was asked in a span of time."""
+        return tuple(answer for answer in self.answers if begin <= answer.at < end)
+
+    def failed(self, begin: float, end: float = float("inf")) -> int:
+        """How many requests of a span no web server answered."""
+        return sum(not answer.ok for answer in self.between(begin, end))
+
+    def count(self, begin: float, end: float = float("inf"), *, server: str) -> int:
+        """How many requests of a span a web server answered."""
+        return sum(answer.server == server for answer in self.between(begin, end))
+
+
+def outage(access: Access, host: Host, *, unit: str = "demo-web", after: float = 1.0) -> Outage:
+    """Stop a web server, watch it leave every load balancer of its cloud, start it, watch it return.
+
+    The server is started again whatever happens in between.
+
+    Args:
+        access: the way to the hosts.
+        host: the web server.
+        unit: its systemd service.
+        after: seconds of watching once it has returned.
+
+    Raises:
+        WaitTimeout: it does not leave or return.
+    """
+    same = [h for h in access.hosts if h.cloud == host.cloud]
+    webs = [h for h in same if h.role == "web"]
+    with Watch(access.params, same) as watch:
+        watch.until_only(webs)
+        stopped = time.time()
+        access.run(host, f"systemctl stop {unit}")
+        try:
+            left = watch.until_only([web for web in webs if web != host])
+        finally:
+            started = time.time()
+            access.run(host, f"systemctl start {unit}")
+        returned = watch.until_only(webs)
+        time.sleep(after)
+    return Outage(server_name(access.params, host), watch.answers, stopped, left, started, returned)
 
 
 def served_by(body: str) -> str:

@@ -152,7 +152,8 @@ def _same(wanted: Any, seen: Any) -> bool:
             del left[match]
         return True
     if isinstance(wanted, str) and isinstance(seen, str):
-        return wanted == seen or seen.endswith("/" + wanted) or wanted.endswith("/" + seen)
+        short, long = sorted((wanted, seen), key=len)
+        return wanted == seen or ("projects/" in long and long.endswith("/" + short))
     return bool(wanted == seen)
 
 

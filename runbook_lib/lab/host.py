@@ -105,8 +105,7 @@ class Lab:
             )
         kinds = ("--net", "--mount", "--uts", "--ipc", "--pid", "--root", "--wd")
         clean = ("env", "-i", "HOME=/root", f"TERM={os.environ.get('TERM', 'dumb')}", f"PATH={_PATH}", "LANG=C.UTF-8")
-        python = "PYTHONPATH=/usr/local/lib"
-        return [*self.inside(), "nsenter", "--target", str(node["pid"]), *kinds, "--", *clean, python]
+        return [*self.inside(), "nsenter", "--target", str(node["pid"]), *kinds, "--", *clean]
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -96,7 +96,7 @@ def binds(disk: Path, tools: Mapping[str, str], python_path: str) -> list[str]:
     tree += ["--bind", str(disk / "usr-local"), "/usr/local"]
     for name, path in tools.items():
         tree += ["--ro-bind", path, f"/usr/local/bin/{name}"]
-    tree += ["--ro-bind", f"{python_path}/systemctl2", "/usr/local/lib/systemctl2", "--setenv", "PYTHONPATH", "/usr/local/lib"]
+    tree += ["--ro-bind", f"{python_path}/systemctl2", "/usr/local/lib/systemctl2"]
     tree += ["--tmpfs", "/run", "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--dir", "/mnt"]
     return tree
 

@@ -12,7 +12,15 @@ _SUCCEEDED, _REFUSED, _UNREACHABLE, _COMMAND, _ADDRESS = 0, 5, 4, 7, 8
 
 async def serve(listener: socket.socket) -> None:
     """Accept on ``listener`` until cancelled."""
-    server = await asyncio.start_server(_client, sock=listener)
+    clients: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The event loop itself holds tasks by weak references only.
+        task = asyncio.ensure_future(_client(reader, writer))
+        clients.add(task)
+        task.add_done_callback(clients.discard)
+
+    server = await asyncio.start_server(accept, sock=listener)
     async with server:
         await server.serve_forever()
 

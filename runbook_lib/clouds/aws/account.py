@@ -48,11 +48,13 @@ class Account:
     Args:
         ec2: boto3's EC2 client.
         iam: boto3's IAM client.
+        probe: an EC2 client that asks once only, to learn soon whether anything answers.
         params: the deployment.
     """
 
     ec2: Any
     iam: Any
+    probe: Any
     params: Params
 
     @property
@@ -224,16 +226,17 @@ def open_account(params: Params) -> Account:
         }
     session = boto3.Session(region_name=params.aws_region, **options)
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 8},
+        retries={"mode": "standard", "total_max_attempts": 6},
         max_pool_connections=32,
         connect_timeout=10,
         read_timeout=60,
         # An endpoint of one's own is reached directly, whatever proxy this machine uses for the internet.
         proxies={} if params.aws_endpoint else None,
     )
+    once = config.merge(Config(retries={"total_max_attempts": 1}))
+
+    def client(service: str, config: Config) -> Any:
+        return session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
+
     with errors("aws"):
-        ec2, iam = (
-            session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
-            for service in ("ec2", "iam")
-        )
-    return Account(ec2, iam, params)
+        return Account(client("ec2", config), client("iam", config), client("ec2", once), params)

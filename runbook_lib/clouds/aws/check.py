@@ -20,7 +20,7 @@ def check(account: Account, instances: Instance) -> None:
     """
     params = account.params
     try:
-        zones = {zone["ZoneName"] for zone in account.ec2.describe_availability_zones()["AvailabilityZones"]}
+        zones = {zone["ZoneName"] for zone in account.probe.describe_availability_zones()["AvailabilityZones"]}
     except EndpointConnectionError as error:
         raise PrerequisiteError(
             "AWS does not answer",

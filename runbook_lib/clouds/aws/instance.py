@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from ...errors import CloudError, ParameterError
 from ...resources import Found
+from .account import is_gone
 from .kind import Kind, name_of, tags_of
 
+# How often one instance may be ended and made again while AWS remembers the ended ones.
+_GENERATIONS = 50
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 # The runbook's own tags, which are no part of the wanted ones.
 _OWN = ("Name", "Deployment", "ScriptDigest")
@@ -26,14 +31,18 @@ class Instance(Kind):
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         request = self._request(name, spec)
-        # A token that an ended instance has used up gives that one back, so the next generation is asked for.
-        for generation in range(100):
+        # A token that an ended instance has used up gives that one back, as it was at first; so the next is tried.
+        for generation in range(_GENERATIONS):
             token = self.account.token(name, request, generation)
             answer = self.account.create(self.ec2.run_instances, **request, ClientToken=token)
-            (item,) = answer["Instances"]
+            item = self._now(answer["Instances"][0])
             if item["State"]["Name"] in _ALIVE:
                 return self._found(item)
-        raise CloudError("AWS gives ended instances back again and again", resource=f"aws:instance:{name}")
+        raise CloudError(
+            "AWS gives ended instances back again and again",
+            resource=f"aws:instance:{name}",
+            remedy="wait an hour, in which AWS forgets them, and run the step again",
+        )
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         if "groups" in changes:
@@ -116,6 +125,16 @@ class Instance(Kind):
             "TagSpecifications": [*tags, *self.account.tagged("volume", name)],
             **({"IamInstanceProfile": {"Name": spec["profile"]}} if spec["profile"] else {}),
         }
+
+    def _now(self, item: dict[str, Any]) -> dict[str, Any]:
+        """An instance as it is now; as it was answered while AWS does not know it everywhere."""
+        try:
+            answer = self.ec2.describe_instances(InstanceIds=[item["InstanceId"]])
+        except ClientError as error:
+            if is_gone(error):
+                return item
+            raise
+        return dict(answer["Reservations"][0]["Instances"][0])
 
     def _until(self, found: Found, *states: str) -> dict[str, Any]:
         def look() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .errors import (
     not_found,
 )
 from .filters import FilterError, compile_filter
-from .names import Key, check_labels, check_name
+from .names import Key, check_labels, check_name, parse_link
 from .operations import Operation
 from .routing import Call, unknown_parameter
 from .store import Doc, Store
@@ -329,7 +329,7 @@ class Service:
         if collection.fingerprinted and body.get("fingerprint") != kept["fingerprint"]:
             raise fingerprint_mismatch("resource")
         for field, value in body.items():
-            if field not in collection.mutable and field != "fingerprint" and kept.get(field) != value:
+            if field not in collection.mutable | {"fingerprint"} and not self._same(kept.get(field), value):
                 raise invalid(f"resource.{field}", value, "The field cannot be changed.")
         document = dict(kept)
         gone = collection.mutable - body.keys() if call.verb == "update" else emptied & collection.mutable
@@ -342,6 +342,13 @@ class Service:
         collection.prepare(store, key, document)
         store.documents[key] = messages.conform(collection.message, document)
         return key, False
+
+    def _same(self, kept: object, given: object) -> bool:
+        """Whether two values of a field are equal, or name the same resource."""
+        if isinstance(kept, str) and isinstance(given, str):
+            key = parse_link(kept, self._store.project)
+            return kept == given or (key is not None and key == parse_link(given, self._store.project))
+        return kept == given
 
     def _on_instance(self, call: Call) -> tuple[Key, bool]:
         store, key = self._store, call.key

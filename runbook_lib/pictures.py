@@ -1,0 +1,203 @@
+"""Pictures for notebooks: drawn from what is there now, saved as SVG with a text that says the same."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import verify
+from .resources import CloudName, Found, Host
+from .site import Site
+from .topology.nodes import Node
+from .visits import Answer, Outage
+
+# One colour a role, dark enough for white letters; every picture stands on a white ground of its own, so that it
+# reads the same on a light and on a dark page.
+COLOURS: Mapping[str, str] = {"bastion": "#5b5b5b", "consul": "#b3205a", "traefik": "#1668a8", "web": "#2f7d32"}
+SHADES = ("#1668a8", "#e08214", "#2f7d32", "#7b3294", "#b3205a", "#5b5b5b")
+_LINE, _SOFT = "#444444", "#f3f3f3"
+
+
+class Picture:
+    """An SVG image with its text alternative.
+
+    Args:
+        svg: the image.
+        alt: what it shows, in words.
+    """
+
+    def __init__(self, svg: str, alt: str) -> None:
+        label = html.escape(alt, quote=True)
+        self.svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+        self.alt = alt
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def architecture(site: Site) -> Picture:
+    """Both clouds as they stand: subnets with their hosts, the VPN, and who leads each Consul datacenter."""
+    found, hosts = site.found(), site.hosts()
+    figure, axes = _figure(11, 6.2)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 62)
+    axes.axis("off")
+    _box(axes, 30, 57, 40, 4, "internet", fill="#e8eef5")
+    words = []
+    for cloud, left in (("aws", 1.0), ("gcp", 57.0)):
+        here = [host for host in hosts if host.cloud == cloud]
+        words.append(_cloud(axes, site, cloud, left, here, found))
+    words.append(_link(axes, site, found))
+    return Picture(_svg(figure), "Architecture now. " + " ".join(words))
+
+
+def answer_chart(answers: Iterable[Answer]) -> Picture:
+    """How many requests each web server answered behind each load balancer."""
+    count = Counter((a.traefik, a.server or "no answer") for a in answers)
+    balancers, servers = sorted({t for t, _ in count}), sorted({s for _, s in count})
+    figure, axes = _figure(9, 0.9 + 0.55 * max(1, len(balancers)))
+    for place, server in enumerate(servers):
+        widths = [count[(balancer, server)] for balancer in balancers]
+        before = [sum(count[(balancer, other)] for other in servers[:place]) for balancer in balancers]
+        bars = axes.barh(balancers, widths, left=before, color=SHADES[place % len(SHADES)], label=server)
+        axes.bar_label(bars, [str(width) if width else "" for width in widths], label_type="center", color="white")
+    axes.invert_yaxis()
+    axes.set_xlabel("requests answered")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    alt = "; ".join(f"{t}: {', '.join(f'{s} {count[(t, s)]}' for s in servers if count[(t, s)])}" for t in balancers)
+    return Picture(_svg(figure), f"Requests by load balancer and web server. {alt}.")
+
+
+def outage_chart(seen: Outage) -> Picture:
+    """Each request over time, by the web server that answered, while one of them was stopped and started."""
+    origin = seen.answers[0].at if seen.answers else seen.stopped
+    rows = sorted({(a.traefik, a.server or "failed") for a in seen.answers})
+    figure, axes = _figure(10, 0.9 + 0.34 * max(1, len(rows)))
+    for place, (traefik, server) in enumerate(rows):
+        times = [a.at - origin for a in seen.answers if (a.traefik, a.server or "failed") == (traefik, server)]
+        colour = "#d00000" if server == "failed" else COLOURS["web"] if server == seen.server else COLOURS["traefik"]
+        axes.scatter(times, [place] * len(times), s=14, color=colour, marker="x" if server == "failed" else "o")
+    axes.set_yticks(range(len(rows)), [f"{traefik}  →  {server}" for traefik, server in rows], fontsize=8)
+    marks = (("stopped", seen.stopped), ("left", seen.left), ("started", seen.started), ("returned", seen.returned))
+    for word, moment in marks:
+        axes.axvline(moment - origin, color=_LINE, linewidth=0.8, linestyle="--")
+        axes.annotate(word, (moment - origin, 1.01), xycoords=("data", "axes fraction"), fontsize=8, rotation=20)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("seconds")
+    failed = sum(not a.ok for a in seen.answers)
+    spans = ", ".join(f"{word} after {moment - origin:.1f} s" for word, moment in marks)
+    return Picture(
+        _svg(figure),
+        f"{len(seen.answers)} requests while {seen.server} was stopped and started: {spans}; {failed} failed in all.",
+    )
+
+
+# ---- the architecture's parts ----------------------------------------------------------------------------
+
+
+def _cloud(axes: Any, site: Site, cloud: CloudName, left: float, hosts: list[Host], found: Mapping[str, Found]) -> str:
+    """One cloud's box; returns what it shows in words."""
+    region = site.datacenter(cloud)
+    title = f"{'AWS' if cloud == 'aws' else 'GCP'}  {region}"
+    _box(axes, left, 2, 42, 53, "", fill="white", edge=_LINE)
+    axes.text(left + 21, 53, title, ha="center", va="center", fontsize=11, weight="bold")
+    subnets = _subnets(site, cloud, found)
+    if not subnets:
+        axes.text(left + 21, 28, "nothing here yet", ha="center", va="center", fontsize=9, color="#777777")
+        return f"{title}: nothing yet."
+    nodes = {node.name: node for node in site.topology.nodes}
+    height = 48 / len(subnets)
+    placed = []
+    for place, (name, cidr, public, index) in enumerate(subnets):
+        top = 50 - place * height
+        _box(axes, left + 1, top - height + 0.7, 40, height - 1, "", fill="#eef6ee" if public else _SOFT, edge="#bbbbbb")
+        axes.text(left + 1.6, top - 1.6, f"{name}  {cidr}", fontsize=7, va="center", color=_LINE)
+        inside = [h for h in hosts if _stands_in(nodes.get(h.name), public, index)]
+        for column, host in enumerate(sorted(inside, key=lambda h: (h.role, h.name))):
+            _host(axes, host, left + 1.8 + (column % 3) * 13.1, top - 6.4 - (column // 3) * 4.6)
+            placed.append(host)
+    shown = ", ".join(f"{h.name} {h.private_ip} {h.state.lower()}" for h in placed) or "no hosts"
+    return f"{title}: {len(subnets)} subnets; {shown}."
+
+
+def _host(axes: Any, host: Host, x: float, y: float) -> None:
+    running = host.state.lower() == "running"
+    colour = COLOURS.get(host.role, _LINE) if running else "#aaaaaa"
+    label = host.name.removeprefix(f"server-{host.cloud}-")
+    address = host.private_ip + (f"\n{host.public_ip}" if host.public_ip else "")
+    _box(axes, x, y, 12.4, 4.2, f"{label}\n{address}", fill=colour, edge=colour, text="white", size=5.8)
+    if not running:
+        axes.text(x + 6.2, y - 0.8, host.state.lower(), fontsize=6, color="#d00000", ha="center")
+
+
+def _link(axes: Any, site: Site, found: Mapping[str, Found]) -> str:
+    dep = site.params.deployment
+    for x in (22.0, 78.0):
+        axes.annotate("", (x, 55), (x, 57), arrowprops={"arrowstyle": "<->", "color": _LINE})
+    if f"gcp:vpn_gateway:{dep}-vpn" not in found or f"aws:vpn_connection:{dep}-gcp-b" not in found:
+        return "No VPN."
+    try:
+        up = sum(row["aws"] == "UP" and row["gcp"] == "ESTABLISHED" for row in verify.tunnels(site))
+    except KeyError:
+        return "The VPN is incomplete."
+    axes.annotate("", (43.2, 30), (56.8, 30), arrowprops={"arrowstyle": "<->", "color": _LINE, "linewidth": 2})
+    axes.text(50, 32, f"VPN\n{up} of 4\ntunnels up", ha="center", va="bottom", fontsize=8)
+    return f"VPN: {up} of 4 tunnels up."
+
+
+def _subnets(site: Site, cloud: CloudName, found: Mapping[str, Found]) -> list[tuple[str, str, bool, int]]:
+    """(name, range, public, position among its kind) of each subnet that exists."""
+    dep, kind, field = site.params.deployment, *(("subnet", "cidr") if cloud == "aws" else ("subnetwork", "ip_cidr_range"))
+    rows: list[tuple[str, str, bool, int]] = []
+    for sort in ("public", "private"):
+        things = sorted((k, f) for k, f in found.items() if k.startswith(f"{cloud}:{kind}:{dep}-{sort}"))
+        rows += [
+            (key.rpartition(":")[2].removeprefix(f"{dep}-"), str(thing.spec[field]), sort == "public", index)
+            for index, (key, thing) in enumerate(things)
+        ]
+    return rows
+
+
+def _stands_in(node: Node | None, public: bool, index: int) -> bool:
+    return node is not None and node.public == public and node.subnet == index
+
+
+# ---- drawing ---------------------------------------------------------------------------------------------
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _box(
+    axes: Any, x: float, y: float, width: float, height: float, label: str, *, fill: str, edge: str = _LINE,
+    text: str = "black", size: float = 8,
+) -> None:  # fmt: skip
+    from matplotlib.patches import FancyBboxPatch
+
+    shape = "round,pad=0,rounding_size=0.6"
+    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, facecolor=fill, edgecolor=edge, linewidth=0.8))
+    if label:
+        axes.text(x + width / 2, y + height / 2, label, ha="center", va="center", fontsize=size, color=text)
+
+
+def _svg(figure: Any) -> str:
+    from matplotlib import rc_context
+
+    out = io.StringIO()
+    # Text stays text: it can be searched, read aloud and copied.
+    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "runbook"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
