@@ -12,6 +12,7 @@ _PLACES = {
     "Site": "site",
     "open_site": "site",
     "require": "checks",
+    "firewall": "topology",
     "show": "display",
     "text": "display",
     "architecture": "pictures",

@@ -65,7 +65,7 @@ def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
         traefik_version=params.traefik_version,
         private_network=params.gcp_private_subnet,
         consul_config=json.dumps(consul_config(params, cloud, role, node_name), indent=2),
-        traefik_config=yaml.safe_dump(traefik_config(params), sort_keys=False).rstrip(),
+        traefik_config=traefik_text(params).rstrip(),
     )
 
 
@@ -115,3 +115,8 @@ def traefik_config(params: Params) -> dict[str, Any]:
             }
         },
     }
+
+
+def traefik_text(params: Params) -> str:
+    """Traefik's static configuration as the file says it."""
+    return yaml.safe_dump(traefik_config(params), sort_keys=False)

@@ -47,7 +47,9 @@ def read(file: str | Path) -> ExistingNetwork:
     try:
         state = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _wrong("the Terraform state is not JSON", expected="a terraform.tfstate", seen=f"{path}: {error}") from None
+        raise _wrong(
+            "the Terraform state is not JSON", expected="a terraform.tfstate", seen=f"{path}: {error}"
+        ) from None
     return parse(state)
 
 
@@ -65,7 +67,8 @@ def parse(state: Any) -> ExistingNetwork:
             expected=", ".join(names),
             seen=f"missing: {', '.join(missing)}",
         )
-    return ExistingNetwork(**{name: _value(name, outputs[name]) for name in names})
+    values: dict[str, Any] = {name: _value(name, outputs[name]) for name in names}
+    return ExistingNetwork(**values)
 
 
 def _outputs(state: Any) -> Mapping[str, Any]:
@@ -78,7 +81,9 @@ def _outputs(state: Any) -> Mapping[str, Any]:
         outputs = roots[0].get("outputs") if roots else None
     else:
         raise _wrong(
-            "this version of Terraform's state is not understood", expected="version 3 or 4", seen=f"version {version!r}"
+            "this version of Terraform's state is not understood",
+            expected="version 3 or 4",
+            seen=f"version {version!r}",
         )
     if not isinstance(outputs, dict):
         raise _wrong("the Terraform state has no outputs", expected="the network layer's outputs", seen="none")

@@ -23,9 +23,10 @@ def make(**values: Any) -> Topology:
 def built(wanted: Topology, steps: tuple[str, ...] = STEPS) -> dict[str, Found]:
     """All of some steps, as it would be found just as wanted."""
     things = {}
+    roles = {node.key: {"role": node.role} for node in wanted.nodes}
     for resource in wanted.resources:
         if resource.step in steps:
-            named = {"role": node.role for node in wanted.nodes if node.key == resource.key}
+            named = roles.get(resource.key, {})
             attributes = {ref.attribute: f"{ref.attribute} of {ref.key}" for ref in all_refs(wanted, resource.key)}
             identity = f"id of {resource.key}"
             things[resource.key] = Found(resource.key, identity, {**attributes, "id": identity, **named})
@@ -193,7 +194,9 @@ def test_a_step_that_broke_off_is_told_from_one_that_never_ran() -> None:
     assert raised.value.resource == "gcp:network:demo-network"
 
 
-@pytest.mark.parametrize(("there", "step"), [((), "00_provision"), (STEPS[:2], "02_federate"), (STEPS[:2], "03_traefik")])
+@pytest.mark.parametrize(
+    ("there", "step"), [((), "00_provision"), (STEPS[:2], "02_federate"), (STEPS[:2], "03_traefik")]
+)
 def test_a_step_is_content_with_what_came_before(there: tuple[str, ...], step: str) -> None:
     wanted = make()
     require_step(wanted, built(wanted, there), step)

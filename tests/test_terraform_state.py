@@ -82,7 +82,9 @@ def test_what_cannot_be_used_is_said(changed: Any, names: str) -> None:
     assert raised.value.remedy
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), (b"{", "not JSON"), (b"\xff\xfe\x00", "read")])
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot be read"), (b"{", "not JSON"), (b"\xff\xfe\x00", "read")]
+)
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "terraform.tfstate"
     if content is not None:

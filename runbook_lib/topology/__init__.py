@@ -12,7 +12,7 @@ from ..resources import CloudName, Resource
 from . import aws, gcp
 from .network import ExistingNetwork
 from .nodes import STEP_OF_ROLE, Node, Role, nodes
-from .rules import GROUPS, RULES, Rule
+from .rules import GROUPS, RULES, Opening, Rule, firewall
 
 __all__ = [
     "GROUPS",
@@ -20,10 +20,12 @@ __all__ = [
     "STEP_OF_ROLE",
     "ExistingNetwork",
     "Node",
+    "Opening",
     "Role",
     "Rule",
     "Script",
     "Topology",
+    "firewall",
     "topology",
 ]
 

@@ -118,3 +118,27 @@ def rules(cloud: CloudName) -> Iterator[Rule]:
 def groups() -> tuple[str, ...]:
     """Every group, each once, in the table's order."""
     return tuple(dict.fromkeys(group for of_role in GROUPS.values() for group in of_role))
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A row of the rule table in a reader's words."""
+
+    purpose: str
+    reached: tuple[str, ...]
+    ports: tuple[str, ...]
+    sources: tuple[str, ...]
+    clouds: tuple[str, ...]
+
+
+def firewall() -> tuple[Opening, ...]:
+    """The rule table, for people."""
+    return tuple(
+        Opening(r.why, r.to, tuple(map(_port, r.ports)), (*r.groups, *r.places), tuple(r.clouds)) for r in RULES
+    )
+
+
+def _port(port: Port) -> str:
+    if not port.low:
+        return port.protocol
+    return f"{port.protocol} {port.low}" + (f"-{port.high}" if port.high != port.low else "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -81,9 +83,7 @@ class Site:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.server.port}"
-        self.credentials = Operator.from_service_account_info(
-            self.gce.operator_credentials(f"{self.url}/token")
-        )
+        self.credentials = Operator.from_service_account_info(self.gce.operator_credentials(f"{self.url}/token"))
 
     def close(self) -> None:
         self.server.shutdown()
@@ -161,6 +161,16 @@ def site() -> Iterator[Site]:
 def idle() -> Iterator[Site]:
     """A site whose world does nothing by itself, and whose operations take long."""
     found = Site(follows=False, operation_seconds=30)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def still() -> Iterator[Site]:
+    """A site whose world does nothing by itself."""
+    found = Site(follows=False)
     try:
         yield found
     finally:
@@ -313,9 +323,7 @@ def test_a_subnetwork_is_patched_with_its_fingerprint_only(site: Site) -> None:
     client = site.client("SubnetworksClient")
     where = {"project": PROJECT, "region": REGION, "subnetwork": "net-private"}
     wish = {"private_ip_google_access": True}
-    refused(
-        exceptions.PreconditionFailed, "fingerprint", lambda: client.patch_unary(**where, subnetwork_resource=wish)
-    )
+    refused(exceptions.PreconditionFailed, "fingerprint", lambda: client.patch_unary(**where, subnetwork_resource=wish))
     now = client.get(**where)
     client.patch_unary(**where, subnetwork_resource=wish | {"fingerprint": now.fingerprint})
     after = client.get(**where)
@@ -333,7 +341,7 @@ def test_reserved_addresses_know_their_users(site: Site) -> None:
     body["network_interfaces"][0]["access_configs"][0]["nat_i_p"] = address.address
     site.insert("instance", body, zone=ZONE)
     used = client.get(project=PROJECT, region=REGION, address="front")
-    assert (used.status, list(used.users)[0].rpartition("/")[2]) == ("IN_USE", "one")
+    assert (used.status, next(iter(used.users)).rpartition("/")[2]) == ("IN_USE", "one")
     refused(
         exceptions.BadRequest,
         "already being used",
@@ -344,49 +352,48 @@ def test_reserved_addresses_know_their_users(site: Site) -> None:
 # ---- instances -----------------------------------------------------------------------------------------------
 
 
-def test_an_instance_lives_as_in_google_cloud(idle: Site) -> None:
-    idle.gce._store.operations._duration = 0
-    idle.network()
-    client = idle.client("InstancesClient")
+def test_an_instance_lives_as_in_google_cloud(still: Site) -> None:
+    still.network()
+    client = still.client("InstancesClient")
     where = {"project": PROJECT, "zone": ZONE, "instance": "one"}
 
     def status() -> str:
         return str(client.get(**where).status)
 
     insert = client.insert_unary(project=PROJECT, zone=ZONE, instance_resource=instance_body("one", public=True))
-    (machine,) = idle.gce.machines()
-    assert (status(), idle.done(insert), machine.id, machine.powered) == ("PROVISIONING", False, f"{ZONE}/one", True)
+    (machine,) = still.gce.machines()
+    assert (status(), still.done(insert), machine.id, machine.powered) == ("PROVISIONING", False, f"{ZONE}/one", True)
     assert machine.hostname == "one.c.runbook-lab.internal"
-    idle.gce.report_machine(machine.id, "booting")
-    assert (status(), idle.done(insert)) == ("STAGING", False)
-    idle.gce.report_machine(machine.id, "running")
-    assert (status(), idle.done(insert)) == ("RUNNING", True)
+    still.gce.report_machine(machine.id, "booting")
+    assert (status(), still.done(insert)) == ("STAGING", False)
+    still.gce.report_machine(machine.id, "running")
+    assert (status(), still.done(insert)) == ("RUNNING", True)
 
     stop = client.stop_unary(**where)
-    assert (status(), idle.done(stop), idle.gce.machines()[0].powered) == ("STOPPING", False, False)
-    idle.gce.report_machine(machine.id, "stopped")
-    assert (status(), idle.done(stop)) == ("TERMINATED", True)
+    assert (status(), still.done(stop), still.gce.machines()[0].powered) == ("STOPPING", False, False)
+    still.gce.report_machine(machine.id, "stopped")
+    assert (status(), still.done(stop)) == ("TERMINATED", True)
     stopped = client.get(**where).network_interfaces[0]
     assert (stopped.network_i_p, stopped.access_configs[0].nat_i_p) == (machine.private_ip, "")
 
     start = client.start_unary(**where)
-    assert (status(), idle.done(start), idle.gce.machines()[0].powered) == ("PROVISIONING", False, True)
-    assert idle.gce.machines()[0].public_ip not in (None, machine.public_ip)
-    idle.gce.report_machine(machine.id, "booting")
-    idle.gce.report_machine(machine.id, "running")
-    assert (status(), idle.done(start)) == ("RUNNING", True)
+    assert (status(), still.done(start), still.gce.machines()[0].powered) == ("PROVISIONING", False, True)
+    assert still.gce.machines()[0].public_ip not in (None, machine.public_ip)
+    still.gce.report_machine(machine.id, "booting")
+    still.gce.report_machine(machine.id, "running")
+    assert (status(), still.done(start)) == ("RUNNING", True)
 
     reset = client.reset_unary(**where)
-    assert (status(), idle.done(reset), idle.gce.machines()[0].powered) == ("RUNNING", False, False)
-    idle.gce.report_machine(machine.id, "stopped")
-    assert idle.gce.machines()[0].powered
-    idle.gce.report_machine(machine.id, "running")
-    assert idle.done(reset)
+    assert (status(), still.done(reset), still.gce.machines()[0].powered) == ("RUNNING", False, False)
+    still.gce.report_machine(machine.id, "stopped")
+    assert still.gce.machines()[0].powered
+    still.gce.report_machine(machine.id, "running")
+    assert still.done(reset)
 
     delete = client.delete_unary(**where)
-    assert (status(), idle.done(delete), idle.gce.machines()) == ("STOPPING", False, ())
-    idle.gce.report_machine(machine.id, "gone")
-    assert idle.done(delete)
+    assert (status(), still.done(delete), still.gce.machines()) == ("STOPPING", False, ())
+    still.gce.report_machine(machine.id, "gone")
+    assert still.done(delete)
     refused(exceptions.NotFound, "instances/one' was not found", status)
 
 
@@ -399,13 +406,12 @@ def test_an_instance_that_shuts_itself_down_is_terminated(site: Site) -> None:
     assert not site.gce.machines()[0].powered
 
 
-def test_what_the_world_says_of_an_earlier_instance_is_not_taken_for_the_new_one(idle: Site) -> None:
-    idle.gce._store.operations._duration = 0
-    idle.network()
-    client = idle.client("InstancesClient")
+def test_what_the_world_says_of_an_earlier_instance_is_not_taken_for_the_new_one(still: Site) -> None:
+    still.network()
+    client = still.client("InstancesClient")
     client.insert_unary(project=PROJECT, zone=ZONE, instance_resource=instance_body("one"))
-    idle.gce.report_machine(f"{ZONE}/one", "gone")
-    assert idle.gce.machines()[0].powered
+    still.gce.report_machine(f"{ZONE}/one", "gone")
+    assert still.gce.machines()[0].powered
 
 
 def test_addresses_are_the_first_free_ones_and_googles_are_left_out(site: Site) -> None:
@@ -464,6 +470,15 @@ def test_an_address_in_use_fails_in_the_operation(site: Site) -> None:
     operation = client.insert_unary(project=PROJECT, zone=ZONE, instance_resource=body)
     assert operation.error.errors[0].code == "IP_IN_USE_BY_ANOTHER_RESOURCE"
     refused(exceptions.NotFound, "was not found", lambda: client.get(project=PROJECT, zone=ZONE, instance="two"))
+
+
+def test_many_at_once_get_an_address_each(site: Site) -> None:
+    site.network()
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: site.instance(f"n{n}", public=True), range(24)))
+    interfaces = [one.network_interfaces[0] for one in made]
+    assert len({interface.network_i_p for interface in interfaces}) == 24
+    assert len({interface.access_configs[0].nat_i_p for interface in interfaces}) == 24
 
 
 def test_tags_metadata_and_labels_are_set_with_the_current_fingerprint(site: Site) -> None:
@@ -539,9 +554,7 @@ def test_the_catalogue_is_there(site: Site) -> None:
     assert site.client("ImagesClient").get(project="debian-cloud", image=image.name) == image
     project = site.client("ProjectsClient").get(project=PROJECT)
     assert project.name == PROJECT
-    refused(
-        exceptions.NotFound, "projects/other", lambda: list(site.client("NetworksClient").list(project="other"))
-    )
+    refused(exceptions.NotFound, "projects/other", lambda: list(site.client("NetworksClient").list(project="other")))
 
 
 # ---- operations ----------------------------------------------------------------------------------------------
@@ -572,23 +585,20 @@ def test_the_same_request_id_does_a_thing_once(site: Site) -> None:
     assert first.name == second.name
     other = {**request, "network_resource": {"name": "other", "auto_create_subnetworks": False}}
     refused(exceptions.BadRequest, "different request", lambda: client.insert_unary(request=other))
-    refused(
-        exceptions.BadRequest, "valid UUID", lambda: client.insert_unary(request={**request, "request_id": "once"})
-    )
+    refused(exceptions.BadRequest, "valid UUID", lambda: client.insert_unary(request={**request, "request_id": "once"}))
 
 
-def test_waiting_for_an_operation_returns_when_the_instance_runs(idle: Site) -> None:
-    idle.gce._store.operations._duration = 0
-    idle.network()
+def test_waiting_for_an_operation_returns_when_the_instance_runs(still: Site) -> None:
+    still.network()
     body = instance_body("one")
-    started = idle.client("InstancesClient").insert_unary(project=PROJECT, zone=ZONE, instance_resource=body)
+    started = still.client("InstancesClient").insert_unary(project=PROJECT, zone=ZONE, instance_resource=body)
     answers: list[Any] = []
-    zone_operations = idle.client("ZoneOperationsClient")
+    zone_operations = still.client("ZoneOperationsClient")
     waiter = threading.Thread(
         target=lambda: answers.append(zone_operations.wait(project=PROJECT, zone=ZONE, operation=started.name))
     )
     waiter.start()
-    idle.gce.report_machine(f"{ZONE}/one", "running")
+    still.gce.report_machine(f"{ZONE}/one", "running")
     waiter.join(timeout=10)
     assert [answer.status for answer in answers] == [compute_v1.Operation.Status.DONE]
     listed = zone_operations.list(project=PROJECT, zone=ZONE)
@@ -623,7 +633,12 @@ def build_vpn(site: Site) -> None:
             for n in range(4)
         ],
         "bgp_peers": [
-            {"name": f"p{n}", "interface_name": f"i{n}", "peer_ip_address": f"169.254.10.{4 * n + 1}", "peer_asn": 64512}
+            {
+                "name": f"p{n}",
+                "interface_name": f"i{n}",
+                "peer_ip_address": f"169.254.10.{4 * n + 1}",
+                "peer_asn": 64512,
+            }
             for n in range(4)
         ],
     }
@@ -699,8 +714,8 @@ def test_a_vpn_is_taken_down_tunnels_first(site: Site) -> None:
         ("VpnGatewaysClient", "gw", "vpn_gateway"),
         ("RoutersClient", "cr", "router"),
     ):
-        delete = site.client(client).delete_unary
-        refused(exceptions.BadRequest, "vpnTunnels/t0'", lambda d=delete, k=kind, n=name: d(**where, **{k: n}))
+        delete = partial(site.client(client).delete_unary, **where, **{kind: name})
+        refused(exceptions.BadRequest, "vpnTunnels/t0'", delete)
     for number in range(4):
         site.client("VpnTunnelsClient").delete_unary(**where, vpn_tunnel=f"t{number}")
     site.client("RoutersClient").delete_unary(**where, router="cr")

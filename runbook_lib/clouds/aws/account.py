@@ -224,7 +224,7 @@ def open_account(params: Params) -> Account:
             "aws_secret_access_key": loaded.secret_key,
             "aws_session_token": loaded.token,
         }
-    session = boto3.Session(region_name=params.aws_region, **options)
+    session: Any = boto3.Session(region_name=params.aws_region, **options)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 6},
         max_pool_connections=32,

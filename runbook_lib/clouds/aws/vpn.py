@@ -92,7 +92,8 @@ class VpnConnection(Kind):
     """A site-to-site connection of two tunnels.
 
     Its attributes ``address_N`` and ``key_N`` are the outside address and the pre-shared key of tunnel N (1 and 2, in
-    the order of the inside addresses), ``state_N``, ``detail_N`` and ``routes_N`` its telemetry. AWS gives them at once, so dependants need not wait for the connection.
+    the order of the inside addresses), ``state_N``, ``detail_N`` and ``routes_N`` its telemetry. AWS gives the first
+    two at once, so dependants need not wait for the connection.
     """
 
     name = "vpn_connection"
@@ -161,7 +162,10 @@ class VpnConnection(Kind):
         for number, (_, address, key) in enumerate(tunnels, start=1):
             attributes |= {f"address_{number}": address, f"key_{number}": key}
             seen = telemetry.get(address, {})
-            attributes |= {f"state_{number}": seen.get("Status", "DOWN"), f"detail_{number}": seen.get("StatusMessage", "")}
+            attributes |= {
+                f"state_{number}": seen.get("Status", "DOWN"),
+                f"detail_{number}": seen.get("StatusMessage", ""),
+            }
             attributes |= {f"routes_{number}": seen.get("AcceptedRouteCount", 0)}
         return self.found(name or name_of(item, connection), connection, spec, **attributes)
 
