@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -114,7 +117,7 @@ def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str,
     if "04_test" in names:
         from .around import ways
 
-        console.ways(ways(params, record.folder))
+        console.ways([*ways(params, record.folder), *_last_ways(params, files, values)])
 
 
 @runbook.command()
@@ -147,6 +150,39 @@ def doctor() -> None:
     tools = import_module("runbook_lib.lab.tools")
     missing = console.doctor(tools.report(), tools.abilities())
     raise click.exceptions.Exit(FAILED if missing else 0)
+
+
+def _last_ways(
+    params: Params, files: Sequence[Path], values: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """Ways to look around that are this command's own, among them into the lab that the parameters lead to, if any."""
+    from .params import Params
+
+    program = _program()
+    options = [*(word for file in files for word in ("-f", str(file))), *(w for pair in values for w in ("-p", *pair))]
+    teardown = f"{program} run 05_teardown {shlex.join(options)}".rstrip()
+    host = import_module("runbook_lib.lab.host")
+    for found in host.labs():
+        if found.alive and found.aws_endpoint == params.aws_endpoint:
+            name = "" if found.name == host.DEFAULT_NAME else f" --name {found.name}"
+            inside = f"lab exec{name} {params.deployment}-server-gcp-consul-1"
+            yield "every instance, with its addresses", f"{program} lab status{name}"
+            yield "Consul, asked inside a server", f"{program} {inside} -- consul members"
+            yield "a shell inside it", f"{program} {inside} -- bash"
+            usual = not name and params == Params()
+            teardown = _make("down") if usual else f"{teardown} && {program} lab down{name}"
+    yield "to take it all down", teardown
+
+
+def _program() -> str:
+    """How this command can be called from where its user is."""
+    called = Path(sys.argv[0])
+    known = shutil.which("runbook")
+    return "runbook" if known and called.exists() and called.samefile(known) else os.path.relpath(called)
+
+
+def _make(target: str) -> str:
+    return f"make {target}" if Path.cwd() == CLONE else f"make -C {shlex.quote(os.path.relpath(CLONE))} {target}"
 
 
 def _given(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def architecture(site: Site) -> Picture:
     axes.axis("off")
     _box(axes, 30, 57, 40, 4, "internet", fill="#e8eef5")
     words = []
-    for cloud, left in (("aws", 1.0), ("gcp", 57.0)):
+    places: tuple[tuple[CloudName, float], ...] = (("aws", 1.0), ("gcp", 57.0))
+    for cloud, left in places:
         here = [host for host in hosts if host.cloud == cloud]
         words.append(_cloud(axes, site, cloud, left, here, found))
     words.append(_link(axes, site, found))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from . import clouds, display, keys, provision, terraform_state
+from . import clouds, consul, display, keys, provision, terraform_state
 from .access import Access
+from .errors import PrerequisiteError
 from .params import Params
 from .plan import Plan
-from .resources import CloudName, Found, Host
+from .resources import STEPS, CloudName, Found, Host
 from .topology import Topology, topology
+
+# The first step that needs the two datacenters joined.
+FEDERATED = "03_traefik"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ class Site:
         Raises:
             PrerequisiteError: an earlier step has not run.
         """
-        return provision.plan(self.topology, self.found(), step)
+        made = provision.plan(self.topology, self.found(), step)
+        if FEDERATED <= step < STEPS[-1]:
+            self._require_federation(step)
+        return made
 
     def apply(self, plan: Plan) -> Applied:
         """Do what a plan says; its progress is shown while it goes on.
@@ -126,6 +133,21 @@ class Site:
     def datacenter(self, cloud: CloudName) -> str:
         """Consul's name for a cloud's datacenter: the region."""
         return self.params.aws_region if cloud == "aws" else self.params.gcp_region
+
+    def _require_federation(self, step: str) -> None:
+        """02_federate leaves no trace in the clouds, so Consul is asked whether it has run."""
+        first = self.hosts("consul")[0]
+        seen = {member.datacenter for member in consul.members(self.access, first, wan=True) if member.status == "alive"}
+        wanted = {self.datacenter("aws"), self.datacenter("gcp")}
+        if not wanted <= seen:
+            raise PrerequisiteError(
+                "02_federate has not run",
+                step=step,
+                resource=f"the WAN pool, as {first.name} sees it",
+                expected=", ".join(sorted(wanted)),
+                seen=", ".join(sorted(seen)) or "nobody",
+                remedy="run 02_federate first; running it again does no harm",
+            )
 
     def close(self) -> None:
         """Close the connections to the hosts."""

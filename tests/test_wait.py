@@ -33,8 +33,9 @@ def test_giving_up_says_what_was_last_seen_and_what_to_do() -> None:
 
 
 def test_tolerated_errors_mean_not_yet_and_are_shown_at_the_end() -> None:
+    nothing: dict[str, str] = {}
     with pytest.raises(WaitTimeout) as caught:
-        wait.until(lambda: {}["key"], bool, what="it", timeout=0, tolerate=(KeyError,))
+        wait.until(lambda: nothing["key"], bool, what="it", timeout=0, tolerate=(KeyError,))
     assert "KeyError" in str(caught.value.seen)
 
 

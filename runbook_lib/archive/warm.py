@@ -20,7 +20,6 @@ HEAVY = (
     "google.cloud.compute_v1",
     "asyncssh",
     "httpx",
-    "networkx",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
 )

@@ -68,6 +68,7 @@ _COMMANDS = (
     ("ssh-keygen", "host keys of instances", "openssh-client", ""),
     ("curl", "metadata and downloads in boot scripts", "curl", "--version"),
     ("unzip", "release archives in boot scripts", "unzip", "-v"),
+    ("busybox", "syslog in instances", "busybox", ""),
     ("nc", "ports asked from inside instances", "netcat-openbsd", "-h"),
     ("python3", "systemctl in instances", "python3", "--version"),
 )

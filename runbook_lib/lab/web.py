@@ -18,6 +18,8 @@ class QuietHandler(WSGIRequestHandler):
     """HTTP/1.1 with kept-alive connections and no access log."""
 
     protocol_version = "HTTP/1.1"
+    # Small answers over TLS would otherwise wait for the client's delayed acknowledgement, 40 ms each.
+    disable_nagle_algorithm = True
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's signature
         """Say nothing: every poll of every agent would be a line."""
