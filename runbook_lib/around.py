@@ -32,7 +32,10 @@ def ways(params: Params, folder: Path) -> Iterator[tuple[str, str]]:
         for balancer in [host for host in hosts if host.role == "traefik"]:
             yield f"the demo service through {balancer.name}", curl(params, balancer)
         for host, port, what in _pages(hosts):
-            yield f"{what} of {host.name}: run this, then open http://localhost:{port}/", access.command_line(host, port)
+            yield (
+                f"{what} of {host.name}: run this, then open http://localhost:{port}/",
+                access.command_line(host, port),
+            )
 
 
 def curl(params: Params, balancer: Host) -> str:

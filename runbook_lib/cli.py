@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -102,7 +103,11 @@ def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str,
     given = _given(files, values)
     params = _resolved(given, files, values)
 
-    from .archive.runner import Job, run as run_job
+    # A request to end is answered as Ctrl-C is: the kernel ends, the record says what happened.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    from .archive.runner import Job
+    from .archive.runner import run as run_job
 
     with console.Steps() as progress:
         try:
@@ -152,9 +157,7 @@ def doctor() -> None:
     raise click.exceptions.Exit(FAILED if missing else 0)
 
 
-def _last_ways(
-    params: Params, files: Sequence[Path], values: Sequence[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Ways to look around that are this command's own, among them into the lab that the parameters lead to, if any."""
     from .params import Params
 

@@ -81,8 +81,8 @@ def ways(rows: Iterable[tuple[str, str]]) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table."""
     drawn = Table(title=title, title_justify="left")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         drawn.add_row(*(escape(_text(cell)) for cell in row))
     Console().print(drawn)

@@ -13,6 +13,7 @@ from .plan import Plan
 from .provision import Progress as Sign
 
 _CELL = "text-align:left;vertical-align:top"
+_NOTHING = "\N{EN DASH}"
 
 
 class Table:
@@ -32,7 +33,9 @@ class Table:
     def __repr__(self) -> str:
         every = [self.titles, *self.rows]
         widths = [max(len(row[column]) for row in every) for column in range(len(self.titles))]
-        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in every]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in every
+        ]
         return "\n".join([*([self.caption] if self.caption else []), *lines])
 
     def _repr_html_(self) -> str:
@@ -121,18 +124,21 @@ def show(what: Any, caption: str = "") -> Any:
     """A plan, a record, or several records of one kind, as a table; anything else as it is.
 
     Args:
-        what: the thing.
+        what: the thing; several may be a list, or a mapping from what each is called.
         caption: a title for it.
     """
     if isinstance(what, Plan):
         return _plan(what)
     if isinstance(what, Mapping):
+        if what and all(map(_is_record, what.values())):
+            rows = [{"": name, **_record(item)} for name, item in what.items()]
+            return Table(tuple(rows[0]), [tuple(row.values()) for row in rows], caption)
         return Table(("name", "value"), what.items(), caption)
-    if is_dataclass(what) and not isinstance(what, type):
-        return Table(("what", "value"), [(f.name, getattr(what, f.name)) for f in fields(what)], caption)
-    if isinstance(what, (list, tuple)) and what and all(is_dataclass(item) for item in what):
-        names = [f.name for f in fields(what[0])]
-        return Table(names, [[getattr(item, name) for name in names] for item in what], caption)
+    if _is_record(what):
+        return Table(("what", "value"), _record(what).items(), caption)
+    if isinstance(what, (list, tuple)) and what and all(_is_record(item) or isinstance(item, Mapping) for item in what):
+        rows = [_record(item) for item in what]
+        return Table(tuple(rows[0]), [tuple(row.values()) for row in rows], caption)
     return what
 
 
@@ -144,14 +150,24 @@ def text(content: str, caption: str = "") -> Text:
 def cell(value: Any) -> str:
     """One value as a table shows it."""
     if value is None or value == "":
-        return "–"
+        return _NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.2f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {cell(item)}" for name, item in value.items()) or _NOTHING
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(map(cell, value)) or "–"
+        return ", ".join(map(cell, value)) or _NOTHING
     return str(value)
+
+
+def _is_record(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _record(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {f.name: getattr(value, f.name) for f in fields(value)}
 
 
 def _plan(plan: Plan) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import verify
@@ -17,8 +17,8 @@ from .visits import Answer, Outage
 # One colour a role, dark enough for white letters; every picture stands on a white ground of its own, so that it
 # reads the same on a light and on a dark page.
 COLOURS: Mapping[str, str] = {"bastion": "#5b5b5b", "consul": "#b3205a", "traefik": "#1668a8", "web": "#2f7d32"}
-SHADES = ("#1668a8", "#e08214", "#2f7d32", "#7b3294", "#b3205a", "#5b5b5b")
-_LINE, _SOFT = "#444444", "#f3f3f3"
+SHADES = ("#1668a8", "#b35806", "#2f7d32", "#7b3294", "#b3205a", "#5b5b5b")
+_LINE, _SOFT, _UNSERVED = "#444444", "#f3f3f3", "#8a8a8a"
 
 
 class Picture:
@@ -48,29 +48,33 @@ def architecture(site: Site) -> Picture:
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 62)
     axes.axis("off")
-    _box(axes, 30, 57, 40, 4, "internet", fill="#e8eef5")
+    _box(axes, (30, 57, 40, 4), "internet", fill="#e8eef5")
     words = []
     places: tuple[tuple[CloudName, float], ...] = (("aws", 1.0), ("gcp", 57.0))
     for cloud, left in places:
         here = [host for host in hosts if host.cloud == cloud]
-        words.append(_cloud(axes, site, cloud, left, here, found))
+        words.append(_cloud(axes, site, cloud, found, here, left=left))
     words.append(_link(axes, site, found))
     return Picture(_svg(figure), "Architecture now. " + " ".join(words))
 
 
-def answer_chart(answers: Iterable[Answer]) -> Picture:
-    """How many requests each web server answered behind each load balancer."""
-    count = Counter((a.traefik, a.server or "no answer") for a in answers)
-    balancers, servers = sorted({t for t, _ in count}), sorted({s for _, s in count})
+def answer_chart(answers: Sequence[Answer]) -> Picture:
+    """How many requests each web server answered behind each load balancer; what no web server answered is grey."""
+    count = Counter((a.traefik, _answered_by(a)) for a in answers)
+    served = {_answered_by(a) for a in answers if a.ok}
+    balancers = sorted({t for t, _ in count})
+    servers = sorted({s for _, s in count}, key=lambda s: (s not in served, s))
     figure, axes = _figure(9, 0.9 + 0.55 * max(1, len(balancers)))
     for place, server in enumerate(servers):
         widths = [count[(balancer, server)] for balancer in balancers]
         before = [sum(count[(balancer, other)] for other in servers[:place]) for balancer in balancers]
-        bars = axes.barh(balancers, widths, left=before, color=SHADES[place % len(SHADES)], label=server)
+        colour = SHADES[place % len(SHADES)] if server in served else _UNSERVED
+        bars = axes.barh(balancers, widths, left=before, color=colour, edgecolor="white", label=server)
         axes.bar_label(bars, [str(width) if width else "" for width in widths], label_type="center", color="white")
     axes.invert_yaxis()
-    axes.set_xlabel("requests answered")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    axes.set_xlabel("requests")
+    if servers:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     alt = "; ".join(f"{t}: {', '.join(f'{s} {count[(t, s)]}' for s in servers if count[(t, s)])}" for t in balancers)
     return Picture(_svg(figure), f"Requests by load balancer and web server. {alt}.")
 
@@ -99,14 +103,20 @@ def outage_chart(seen: Outage) -> Picture:
     )
 
 
+def _answered_by(answer: Answer) -> str:
+    return answer.server or (f"HTTP {answer.status}" if answer.status else "no answer")
+
+
 # ---- the architecture's parts ----------------------------------------------------------------------------
 
 
-def _cloud(axes: Any, site: Site, cloud: CloudName, left: float, hosts: list[Host], found: Mapping[str, Found]) -> str:
+def _cloud(
+    axes: Any, site: Site, cloud: CloudName, found: Mapping[str, Found], hosts: list[Host], *, left: float
+) -> str:
     """One cloud's box; returns what it shows in words."""
     region = site.datacenter(cloud)
-    title = f"{'AWS' if cloud == 'aws' else 'GCP'}  {region}"
-    _box(axes, left, 2, 42, 53, "", fill="white", edge=_LINE)
+    title = f"{'AWS' if cloud == 'aws' else 'GCP'} {region}"
+    _box(axes, (left, 2, 42, 53), "", fill="white", edge=_LINE)
     axes.text(left + 21, 53, title, ha="center", va="center", fontsize=11, weight="bold")
     subnets = _subnets(site, cloud, found)
     if not subnets:
@@ -117,7 +127,8 @@ def _cloud(axes: Any, site: Site, cloud: CloudName, left: float, hosts: list[Hos
     placed = []
     for place, (name, cidr, public, index) in enumerate(subnets):
         top = 50 - place * height
-        _box(axes, left + 1, top - height + 0.7, 40, height - 1, "", fill="#eef6ee" if public else _SOFT, edge="#bbbbbb")
+        ground = "#eef6ee" if public else _SOFT
+        _box(axes, (left + 1, top - height + 0.7, 40, height - 1), "", fill=ground, edge="#bbbbbb")
         axes.text(left + 1.6, top - 1.6, f"{name}  {cidr}", fontsize=7, va="center", color=_LINE)
         inside = [h for h in hosts if _stands_in(nodes.get(h.name), public, index)]
         for column, host in enumerate(sorted(inside, key=lambda h: (h.role, h.name))):
@@ -132,7 +143,7 @@ def _host(axes: Any, host: Host, x: float, y: float) -> None:
     colour = COLOURS.get(host.role, _LINE) if running else "#aaaaaa"
     label = host.name.removeprefix(f"server-{host.cloud}-")
     address = host.private_ip + (f"\n{host.public_ip}" if host.public_ip else "")
-    _box(axes, x, y, 12.4, 4.2, f"{label}\n{address}", fill=colour, edge=colour, text="white", size=5.8)
+    _box(axes, (x, y, 12.4, 4.2), f"{label}\n{address}", fill=colour, edge=colour, text="white", size=5.8)
     if not running:
         axes.text(x + 6.2, y - 0.8, host.state.lower(), fontsize=6, color="#d00000", ha="center")
 
@@ -154,7 +165,8 @@ def _link(axes: Any, site: Site, found: Mapping[str, Found]) -> str:
 
 def _subnets(site: Site, cloud: CloudName, found: Mapping[str, Found]) -> list[tuple[str, str, bool, int]]:
     """(name, range, public, position among its kind) of each subnet that exists."""
-    dep, kind, field = site.params.deployment, *(("subnet", "cidr") if cloud == "aws" else ("subnetwork", "ip_cidr_range"))
+    dep = site.params.deployment
+    kind, field = ("subnet", "cidr") if cloud == "aws" else ("subnetwork", "ip_cidr_range")
     rows: list[tuple[str, str, bool, int]] = []
     for sort in ("public", "private"):
         things = sorted((k, f) for k, f in found.items() if k.startswith(f"{cloud}:{kind}:{dep}-{sort}"))
@@ -182,11 +194,19 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _box(
-    axes: Any, x: float, y: float, width: float, height: float, label: str, *, fill: str, edge: str = _LINE,
-    text: str = "black", size: float = 8,
-) -> None:  # fmt: skip
+    axes: Any,
+    place: tuple[float, float, float, float],
+    label: str,
+    *,
+    fill: str,
+    edge: str = _LINE,
+    text: str = "black",
+    size: float = 8,
+) -> None:
+    """Draw a box at (x, y, width, height) with its label in the middle."""
     from matplotlib.patches import FancyBboxPatch
 
+    x, y, width, height = place
     shape = "round,pad=0,rounding_size=0.6"
     axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, facecolor=fill, edgecolor=edge, linewidth=0.8))
     if label:

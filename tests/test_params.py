@@ -38,7 +38,7 @@ def test_the_real_clouds_file_is_complete_and_differs_where_it_says() -> None:
 
 
 def test_the_real_clouds_file_is_refused_until_a_project_is_named() -> None:
-    with pytest.raises(ParameterError, match="gcp_project.*\n.*gcp_project\n.*project ID") as refused:
+    with pytest.raises(ParameterError, match=r"gcp_project.*\n.*gcp_project\n.*project ID") as refused:
         Params.load(FOLDER / "aws-gcp.yaml")
     assert "REPLACE-WITH-YOUR-PROJECT-ID" in str(refused.value)
 
@@ -130,6 +130,6 @@ def test_a_notebook_s_misspelt_parameter_is_refused() -> None:
 def test_help_lines_are_python_that_gives_the_defaults_back() -> None:
     values: dict[str, Any] = {}
     for name, _, default, description in help_lines():
-        exec(f"{name} = {default}", {}, values)  # noqa: S102 - the lines are made for a notebook cell
+        exec(f"{name} = {default}", {}, values)
         assert description, name
     assert Params.parse(values, source="test") == Params()

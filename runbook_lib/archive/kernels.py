@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -27,6 +30,25 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 WARM_MODULE = "runbook_lib.archive.warm"
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 LAST_WORDS = 2.0  # seconds a kernel's ``finally`` blocks have once the command that runs it is gone
+
+
+@contextmanager
+def session() -> Iterator[type[KernelManager]]:
+    """A kernel manager class for one run; afterwards none of its kernels and none of their files are left.
+
+    However the run ended: a kernel that was interrupted while it started would otherwise outlive it.
+    """
+    with tempfile.TemporaryDirectory(prefix="runbook-kernel-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield type("RunKernelManager", (KernelManager,), {"sockets": folder})
+        finally:
+            left = multiprocessing.active_children()
+            for child in left:
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGINT)
+            for child in left:
+                child.join(LAST_WORDS)
+                child.kill()
 
 
 def warm_up() -> None:
@@ -43,9 +65,11 @@ class KernelManager(AsyncKernelManager):
     Where it forks, it also talks over Unix sockets in a private folder instead of open TCP ports.
     """
 
+    sockets = ""  # a folder for the sockets; the system's temporary one by default
+
     def __init__(self, **kwargs: Any) -> None:
         if CAN_FORK:
-            self._folder = tempfile.TemporaryDirectory(prefix="runbook-kernel-")
+            self._folder = tempfile.TemporaryDirectory(dir=self.sockets or None, ignore_cleanup_errors=True)
             kwargs |= {"transport": "ipc", "connection_file": os.path.join(self._folder.name, "kernel.json")}
         super().__init__(**kwargs)
 
@@ -75,7 +99,9 @@ class ForkedProvisioner(LocalProvisioner):
         context = multiprocessing.get_context("forkserver")
         arguments = cmd[cmd.index("-m") + 2 :]
         cwd = str(kwargs.get("cwd") or os.getcwd())
-        process = context.Process(target=serve, args=(arguments, cwd, dict(kwargs.get("env") or os.environ)))
+        # A daemon in multiprocessing's sense: ended with this process instead of waited for.
+        environment = dict(kwargs.get("env") or os.environ)
+        process = context.Process(target=serve, args=(arguments, cwd, environment), daemon=True)
         process.start()
         forked = Forked(process)
         self.process, self.pid, self.pgid = forked, forked.pid, forked.pid  # type: ignore[assignment]
@@ -117,6 +143,11 @@ class Forked:
 
 def serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     """Be a kernel until told to end; runs in the forked process."""
+    with suppress(KeyboardInterrupt):  # told to end before it was one
+        _serve(arguments, cwd, env)
+
+
+def _serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     os.setsid()  # a Ctrl-C in the terminal is for the command, which passes it on in its own way
     os.environ.clear()
     os.environ.update(env)
@@ -127,7 +158,9 @@ def serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     application = IPKernelApp.instance()
-    application.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # An interrupted kernel loses its sockets before it ends; what it says of that helps nobody.
+    quiet = f"--IPKernelApp.log_level={logging.CRITICAL}"
+    application.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}", quiet])
     try:
         application.start()
     finally:

@@ -27,6 +27,27 @@ PACKAGES = (
 )
 
 
+def new_run_id(now: datetime | None = None) -> str:
+    """An id that sorts by time and does not collide: ``20260102T030405Z-9f3a1c``."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def utc_now() -> str:
+    """The time as the records write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a run rests on, those installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 @dataclass(slots=True)
 class StepRecord:
     """One notebook of a run.
@@ -70,9 +91,9 @@ class RunRecord:
     parameters: Mapping[str, Any]
     steps: list[StepRecord]
     outcome: Outcome = "running"
-    started: str = field(default_factory=lambda: utc_now())
+    started: str = field(default_factory=utc_now)
     ended: str = ""
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    versions: Mapping[str, str] = field(default_factory=versions)
 
     @property
     def seconds(self) -> float:
@@ -90,24 +111,3 @@ class RunRecord:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(file)
-
-
-def new_run_id(now: datetime | None = None) -> str:
-    """An id that sorts by time and does not collide: ``20260102T030405Z-9f3a1c``."""
-    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def utc_now() -> str:
-    """The time as the records write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a run rests on, those installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

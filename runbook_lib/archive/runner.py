@@ -97,9 +97,7 @@ def run(job: Job, progress: Progress | None = None) -> RunRecord:
     return record
 
 
-def _run_step(
-    step: StepRecord, source: Path, folder: Path, given: Mapping[str, Any], progress: Progress
-) -> None:
+def _run_step(step: StepRecord, source: Path, folder: Path, given: Mapping[str, Any], progress: Progress) -> None:
     target = folder / step.notebook
     began = time.monotonic()
     step.started, step.outcome = utc_now(), "running"
@@ -144,15 +142,16 @@ def _execute(
     def on_cell_start(cell: Any, cell_index: int) -> None:
         cell_started(cell_index, headings[cell_index])
 
-    papermill.execute_notebook(
-        source,
-        target,
-        parameters={name: list(v) if isinstance(v, tuple) else v for name, v in given.items()},
-        progress_bar=False,
-        kernel_manager_class=kernels.KernelManager,
-        on_notebook_start=on_notebook_start,
-        on_cell_start=on_cell_start,
-    )
+    with kernels.session() as manager:
+        papermill.execute_notebook(
+            source,
+            target,
+            parameters={name: list(v) if isinstance(v, tuple) else v for name, v in given.items()},
+            progress_bar=False,
+            kernel_manager_class=manager,
+            on_notebook_start=on_notebook_start,
+            on_cell_start=on_cell_start,
+        )
 
 
 def headings_of(cells: Sequence[Any]) -> list[str]:
@@ -171,12 +170,14 @@ def reason(error: Exception) -> str:
     """Why a notebook did not run to its end, for someone who will not read a traceback."""
     if not _is_cell_error(error):
         return f"the notebook was cut off: {type(error).__name__}: {error}"
-    name, value = getattr(error, "ename"), getattr(error, "evalue")
-    return str(value) if _told(error) else f"{name}: {value}".rstrip(": ")
+    name, value = str(getattr(error, "ename", "")), str(getattr(error, "evalue", ""))
+    return value if _told(error) else f"{name}: {value}".rstrip(": ")
 
 
 def _is_cell_error(error: Exception) -> bool:
-    return type(error).__name__ == "PapermillExecutionError"
+    from papermill.exceptions import PapermillExecutionError
+
+    return isinstance(error, PapermillExecutionError)
 
 
 def _told(error: Exception) -> bool:

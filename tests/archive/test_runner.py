@@ -39,9 +39,7 @@ def outcomes(folder: Path) -> dict[str, str]:
 
 def text_of(file: Path) -> str:
     return "".join(
-        output.get("text", "")
-        for cell in nbformat.read(file, as_version=4).cells
-        for output in cell.get("outputs", [])
+        output.get("text", "") for cell in nbformat.read(file, as_version=4).cells for output in cell.get("outputs", [])
     )
 
 

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner, Result
+
+import runbook_lib.archive.notebooks as places
+from runbook_lib import cli
+from runbook_lib.errors import CloudError, ParameterError
+from runbook_lib.params import Params
+
+STEP = "05_teardown"
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Result]:
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(cli.runbook, words)
+
+    return run
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A clone with one notebook, for ``STEP``; gives the folder of its records."""
+
+    def make(code: str) -> Path:
+        (tmp_path / "notebooks").mkdir()
+        parameters = nbformat.v4.new_code_cell(
+            'deployment = "demo"\nconsul_version = ""', metadata={"tags": ["parameters"]}
+        )
+        book = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, tmp_path / "notebooks" / f"{STEP}.ipynb")
+        monkeypatch.setattr(places, "CLONE", tmp_path)
+        return tmp_path / "records"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("deployment", "007", "007"),
+        ("deployment", "yes", "yes"),
+        ("consul_version", "1.10", "1.10"),
+        ("web_servers", "3", 3),
+        ("test", "false", False),
+        ("aws_zones", "[us-west-2a, us-west-2b]", ["us-west-2a", "us-west-2b"]),
+        ("no_such_name", "1", "1"),
+    ],
+)
+def test_values_of_the_command_line_have_the_parameter_s_type(name: str, text: str, value: Any) -> None:
+    assert cli.typed(name, text) == value
+
+
+def test_a_value_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(ParameterError, match="aws_zones"):
+        cli.typed("aws_zones", "[")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "06"), "there is no step called 06"),
+        (("run", "-p", "web_server", "3"), "web_servers?"),
+        (("run", "-p", "consul_servers", "2"), "an odd number"),
+        (("run", "-p", "gcp_private_subnet", "172.30.3.0/24"), "overlap"),
+        (("run", "-f", "missing.yaml"), "missing.yaml"),
+        (("params", "-p", "deployment", "007"), "deployment"),
+    ],
+)
+def test_bad_input_is_one_message_and_nothing_is_run(
+    invoke: Callable[..., Result], tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    output = ("--output", str(tmp_path / "outputs")) if words[0] == "run" else ()
+    result = invoke(*words, *output)
+    assert result.exit_code == cli.USAGE
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_run_says_where_its_record_is(invoke: Callable[..., Result], clone: Callable[[str], Path]) -> None:
+    records = clone("print(deployment, consul_version)")
+    result = invoke("run", STEP, "-p", "deployment", "blue", "-p", "consul_version", "1.9.0", "--output", str(records))
+    assert result.exit_code == 0, result.output
+    (folder,) = (records / "blue" / "runs").iterdir()
+    assert str(folder) in result.stdout
+    assert "✓ 05_teardown" in result.stderr
+    printed = nbformat.read(folder / f"{STEP}.ipynb", as_version=4).cells[-1].outputs[0].text
+    assert printed == "blue 1.9.0\n"
+    assert json.loads((folder / "run.json").read_text())["parameters"]["deployment"] == "blue"
+
+
+def test_a_failed_step_shows_its_message_and_its_notebook(
+    invoke: Callable[..., Result], clone: Callable[[str], Path]
+) -> None:
+    records = clone("from runbook_lib.errors import CloudError\nraise CloudError('AWS refused', remedy='ask for more')")
+    result = invoke("run", STEP, "--output", str(records))
+    assert result.exit_code == cli.FAILED
+    (folder,) = (records / "demo" / "runs").iterdir()
+    for part in ("✗ 05_teardown", "AWS refused\n  what to do:  ask for more\n", str(folder / f"{STEP}.ipynb")):
+        assert part in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ParameterError("no"), cli.USAGE), (CloudError("no"), cli.FAILED), (KeyboardInterrupt(), cli.INTERRUPTED)],
+)
+def test_errors_become_exit_codes(error: BaseException, code: int) -> None:
+    result = CliRunner().invoke(_group_that_raises(error), ["fail"])
+    assert result.exit_code == code
+    assert result.stderr.strip() in ("no", "interrupted")
+
+
+def test_the_lab_s_errors_are_messages_too() -> None:
+    from runbook_lib.lab.errors import LabError
+
+    result = CliRunner().invoke(_group_that_raises(LabError("no lab", remedy="start it")), ["fail"])
+    assert result.exit_code == cli.FAILED
+    assert result.stderr == "no lab\n  what to do:  start it\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    result = CliRunner().invoke(_group_that_raises(ZeroDivisionError()), ["fail"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def _group_that_raises(error: BaseException) -> cli.Runbook:
+    group = cli.Runbook("test")
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    return group
+
+
+def test_params_lists_every_parameter(invoke: Callable[..., Result]) -> None:
+    result = invoke("params", "-p", "web_servers", "7")
+    assert result.exit_code == 0
+    cells = {
+        line.split("│")[1].strip(): line.split("│")[3].strip() for line in result.stdout.splitlines() if "│" in line
+    }
+    assert set(Params.model_fields) <= set(cells)
+    assert cells["web_servers"] == "7"
+
+
+def test_help_knows_every_command(invoke: Callable[..., Result]) -> None:
+    result = invoke("--help")
+    assert result.exit_code == 0
+    for command in ("run", "params", "hosts", "doctor", "lab"):
+        assert f"\n  {command} " in result.stdout
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    script = "import runbook_lib.cli, sys; print(*[m for m in sys.modules if '.' not in m])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"boto3", "google", "papermill", "asyncssh", "matplotlib", "moto", "pydantic"} & set(loaded)

@@ -1,0 +1,66 @@
+"""A deployment opened on both emulated clouds, as a notebook opens it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import ParameterError, PrerequisiteError
+from runbook_lib.params import Params
+from runbook_lib.pictures import architecture
+from runbook_lib.site import open_site
+from tests.clouds.conftest import aws_lab, gcp_lab  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def params(aws_lab: Any, gcp_lab: Any, tmp_path: Path) -> Params:  # noqa: F811
+    return Params(
+        aws_endpoint=aws_lab.url,
+        aws_credentials=aws_lab.credentials,
+        gcp_endpoint=gcp_lab.url,
+        gcp_credentials=gcp_lab.credentials,
+        keys=str(tmp_path / "keys"),
+        timeout=30,
+    )
+
+
+def test_a_site_goes_from_nothing_to_servers_and_back(params: Params) -> None:
+    site = open_site(params).check()
+    assert site.found() == {}
+    assert architecture(site).alt.count("nothing yet") == 2
+
+    with pytest.raises(PrerequisiteError, match="00_provision has not run"):
+        site.plan("01_bootstrap")
+    network = site.apply(site.plan("00_provision"))
+    assert (network.created > 0, network.changed, network.destroyed, network.kept) == (True, 0, 0, 0)
+    again = site.apply(site.plan("00_provision"))
+    assert (again.created, again.kept) == (0, network.created)
+    site.apply(site.plan("01_bootstrap"))
+
+    assert [host.name for host in site.hosts("consul", "gcp")] == [f"server-gcp-consul-{n}" for n in (1, 2, 3)]
+    assert len(site.hosts()) == 8
+    server = site.host("server-aws-consul-2")
+    assert (server.cloud, server.zone, server.datacenter) == ("aws", "us-west-2b", "us-west-2")
+    assert site.console(server) == f"console of {server.id}\n"
+    with pytest.raises(KeyError, match="server-aws-web-9"):
+        site.host("server-aws-web-9")
+
+    picture = architecture(site)
+    shown = ["".join(part.itertext()) for part in ET.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text")]
+    for host in site.hosts():
+        assert f"{host.name} {host.private_ip} running" in picture.alt
+        assert any(host.private_ip in part for part in shown)
+    assert picture.alt.count("8 subnets") + picture.alt.count("6 subnets") + picture.alt.count("2 subnets") == 2
+
+    removed = site.apply(site.plan("05_teardown"))
+    assert removed.destroyed == network.created + 6
+    assert site.left() == ()
+    site.close()
+
+
+def test_a_missing_state_file_is_refused_before_anything_is_asked(params: Params, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="network_state"):
+        open_site(params.model_copy(update={"network_state": str(tmp_path / "none.tfstate")}))
