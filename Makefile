@@ -69,6 +69,8 @@ format: $(INSTALLED) ## put style right where that can be done by itself
 	@$(BIN)/ruff format
 
 .PHONY: lock
+# Run it with the oldest patch release that is to work (Debian 12: make PYTHON=/usr/bin/python3 clean lock): what a
+# newer one resolves to may refuse an older one.
 lock: $(INSTALLED) ## write requirements.lock anew, with the latest versions that fit
 	@echo "Resolving the latest versions"
 	@$(BIN)/pip install --quiet --dry-run --ignore-installed --report $(VENV)/lock.json -e '.[lab,dev]'

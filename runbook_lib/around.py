@@ -19,7 +19,7 @@ def hosts_of(params: Params) -> tuple[Host, ...]:
     return open_site(params).hosts()
 
 
-def ways(params: Params, folder: Path) -> Iterator[tuple[str, str]]:
+def ways(params: Params, folder: Path) -> list[tuple[str, str]]:
     """(what one sees, the command) for a deployment after its test.
 
     Args:
@@ -27,15 +27,14 @@ def ways(params: Params, folder: Path) -> Iterator[tuple[str, str]]:
         folder: where the executed notebooks are.
     """
     hosts = hosts_of(params)
-    yield "the executed notebooks", f"ls {folder}"
+    found = [("the executed notebooks", f"ls {folder}")]
     with Access(params, hosts) as access:
         for balancer in [host for host in hosts if host.role == "traefik"]:
-            yield f"the demo service through {balancer.name}", curl(params, balancer)
+            found.append((f"the demo service through {balancer.name}", curl(params, balancer)))
         for host, port, what in _pages(hosts):
-            yield (
-                f"{what} of {host.name}: run this, then open http://localhost:{port}/",
-                access.command_line(host, port),
-            )
+            where = f"{what} of {host.name}: run this, then open http://localhost:{port}/"
+            found.append((where, access.command_line(host, port)))
+    return found
 
 
 def curl(params: Params, balancer: Host) -> str:

@@ -120,9 +120,10 @@ def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str,
             raise click.exceptions.Exit(FAILED) from None
     console.summary(record)
     if "04_test" in names:
+        from .archive.kernels import call
         from .around import ways
 
-        console.ways([*ways(params, record.folder), *_last_ways(params, files, values)])
+        console.ways([*call(ways, params, record.folder), *_last_ways(params, files, values)])
 
 
 @runbook.command()

@@ -17,9 +17,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.connect import KernelConnectionInfo
@@ -27,6 +28,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+T = TypeVar("T")
 WARM_MODULE = "runbook_lib.archive.warm"
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 LAST_WORDS = 2.0  # seconds a kernel's ``finally`` blocks have once the command that runs it is gone
@@ -57,6 +59,14 @@ def warm_up() -> None:
         forkserver = importlib.import_module("multiprocessing.forkserver")
         forkserver.set_forkserver_preload([WARM_MODULE])
         forkserver.ensure_running()
+
+
+def call(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a module's function where the heavy packages are loaded already; all that passes must be picklable."""
+    if not CAN_FORK:
+        return function(*arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 class KernelManager(AsyncKernelManager):
