@@ -96,12 +96,13 @@ def runbook() -> None:
 def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str, str]], output: Path) -> None:
     """Execute the steps' notebooks and keep their record.
 
-    STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown.
+    STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown, and
+    but the test where the parameter "test" is false.
     Stops at the first step that does not succeed.
     """
-    names = chosen(steps)
     given = _given(files, values)
     params = _resolved(given, files, values)
+    names = chosen(steps, test=params.test)
 
     # A request to end is answered as Ctrl-C is: the kernel ends, the record says what happened.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -103,8 +103,8 @@ def doctor(tools: Iterable[Any], abilities: Iterable[Any]) -> int:
     )
     table(
         "Kernel",
-        ("", "ability", "needed for", "how to get it"),
-        [("✓" if a.ok else "✗", a.name, a.needed_for, a.how_to_get) for a in able],
+        ("", "ability", "needed for", "what was seen", "how to get it"),
+        [("✓" if a.ok else "✗", a.name, a.needed_for, "" if a.ok else a.detail, a.how_to_get) for a in able],
     )
     return sum(t.path is None for t in known) + sum(not a.ok and a.essential for a in able)
 

@@ -57,7 +57,7 @@ class Params(BaseModel):
     aws_endpoint: StrictStr = Field("http://127.0.0.1:4560", description="EC2/IAM endpoint; empty for AWS itself")
     aws_credentials: StrictStr = Field(
         "~/.cache/runbook/labs/lab/aws-credentials",
-        description="shared credentials file; empty for the SDK's own chain",
+        description="shared credentials file; empty: the SDK's chain",
     )
 
     gcp_project: StrictStr = Field("runbook-lab", description="Google Cloud project")
@@ -75,7 +75,7 @@ class Params(BaseModel):
     gcp_endpoint: StrictStr = Field("http://127.0.0.1:4561", description="Compute endpoint; empty for GCP itself")
     gcp_credentials: StrictStr = Field(
         "~/.cache/runbook/labs/lab/gcp-credentials.json",
-        description="credentials file; empty for application default credentials",
+        description="credentials file; empty: the SDK's chain",
     )
 
     internet_proxy: StrictStr = Field(
@@ -83,11 +83,17 @@ class Params(BaseModel):
     )
     ssh_user: StrictStr = Field("root", description="account that the image lets the SSH key into")
     keys: StrictStr = Field("~/.cache/runbook/keys", description="folder of the operator's SSH keys")
-    network_state: StrictStr = Field("", description="terraform.tfstate of an existing network layer; empty to create one")
+    network_state: StrictStr = Field(
+        "", description="terraform.tfstate of an existing network layer; empty to create one"
+    )
 
     consul_version: StrictStr = Field("1.8.7", description="Consul release that instances install if they have none")
-    consul_raft_multiplier: StrictInt = Field(1, ge=1, le=10, description="Raft timing; 1 is fastest, 5 is Consul's default")
-    consul_retry_interval: StrictInt = Field(1, ge=1, le=60, description="seconds between attempts to join; Consul's default is 30")
+    consul_raft_multiplier: StrictInt = Field(
+        1, ge=1, le=10, description="Raft timing; 1 is fastest, 5 is Consul's default"
+    )
+    consul_retry_interval: StrictInt = Field(
+        1, ge=1, le=60, description="seconds between attempts to join; Consul's default is 30"
+    )
     traefik_version: StrictStr = Field("3.7.15", description="Traefik release that instances install if they have none")
     timeout: StrictInt = Field(600, ge=1, description="seconds to wait for anything before giving up")
 

@@ -6,7 +6,7 @@ import html
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import verify
 from .resources import CloudName, Found, Host
@@ -18,7 +18,7 @@ from .visits import Answer, Outage
 # reads the same on a light and on a dark page.
 COLOURS: Mapping[str, str] = {"bastion": "#5b5b5b", "consul": "#b3205a", "traefik": "#1668a8", "web": "#2f7d32"}
 SHADES = ("#1668a8", "#b35806", "#2f7d32", "#7b3294", "#b3205a", "#5b5b5b")
-_LINE, _SOFT, _UNSERVED = "#444444", "#f3f3f3", "#8a8a8a"
+_LINE, _SOFT, _UNSERVED, _FAILED = "#444444", "#f3f3f3", "#8a8a8a", "#d00000"
 
 
 class Picture:
@@ -42,18 +42,18 @@ class Picture:
 
 
 def architecture(site: Site) -> Picture:
-    """Both clouds as they stand: subnets with their hosts, the VPN, and who leads each Consul datacenter."""
+    """Both clouds as they stand: subnets with their hosts, and the VPN."""
     found, hosts = site.found(), site.hosts()
-    figure, axes = _figure(11, 6.2)
+    places: tuple[tuple[CloudName, float], ...] = (("aws", 1.0), ("gcp", 57.0))
+    groups = {cloud: _groups(site, cloud, found, [h for h in hosts if h.cloud == cloud]) for cloud, _ in places}
+    # Many hosts make a taller picture, not smaller letters.
+    height = max(48.0, *(sum(group.height for group in some) for some in groups.values()))
+    figure, axes = _figure(11, (height + 14) / 10)
     axes.set_xlim(0, 100)
-    axes.set_ylim(0, 62)
+    axes.set_ylim(48 - height, 62)
     axes.axis("off")
     _box(axes, (30, 57, 40, 4), "internet", fill="#e8eef5")
-    words = []
-    places: tuple[tuple[CloudName, float], ...] = (("aws", 1.0), ("gcp", 57.0))
-    for cloud, left in places:
-        here = [host for host in hosts if host.cloud == cloud]
-        words.append(_cloud(axes, site, cloud, found, here, left=left))
+    words = [_cloud(axes, _title(site, cloud), groups[cloud], left=left, height=height) for cloud, left in places]
     words.append(_link(axes, site, found))
     return Picture(_svg(figure), "Architecture now. " + " ".join(words))
 
@@ -86,7 +86,7 @@ def outage_chart(seen: Outage) -> Picture:
     figure, axes = _figure(10, 0.9 + 0.34 * max(1, len(rows)))
     for place, (traefik, server) in enumerate(rows):
         times = [a.at - origin for a in seen.answers if (a.traefik, a.server or "failed") == (traefik, server)]
-        colour = "#d00000" if server == "failed" else COLOURS["web"] if server == seen.server else COLOURS["traefik"]
+        colour = _FAILED if server == "failed" else COLOURS["web"] if server == seen.server else COLOURS["traefik"]
         axes.scatter(times, [place] * len(times), s=14, color=colour, marker="x" if server == "failed" else "o")
     axes.set_yticks(range(len(rows)), [f"{traefik}  →  {server}" for traefik, server in rows], fontsize=8)
     marks = (("stopped", seen.stopped), ("left", seen.left), ("started", seen.started), ("returned", seen.returned))
@@ -110,42 +110,68 @@ def _answered_by(answer: Answer) -> str:
 # ---- the architecture's parts ----------------------------------------------------------------------------
 
 
-def _cloud(
-    axes: Any, site: Site, cloud: CloudName, found: Mapping[str, Found], hosts: list[Host], *, left: float
-) -> str:
+class _Group(NamedTuple):
+    """Hosts that stand in one place: a subnet, or one that the deployment did not make and whose range is unknown."""
+
+    name: str
+    cidr: str
+    public: bool
+    hosts: list[Host]
+
+    @property
+    def height(self) -> float:
+        return 3.4 + 4.6 * max(1, -(-len(self.hosts) // 3))
+
+
+def _title(site: Site, cloud: CloudName) -> str:
+    return f"{'AWS' if cloud == 'aws' else 'GCP'} {site.datacenter(cloud)}"
+
+
+def _groups(site: Site, cloud: CloudName, found: Mapping[str, Found], hosts: list[Host]) -> list[_Group]:
+    """A cloud's subnets with their hosts; what stands in none of the deployment's own subnets comes last."""
+    nodes = {node.name: node for node in site.topology.nodes}
+    known = sorted(hosts, key=lambda h: (h.role, h.name))
+    groups = [
+        _Group(name, cidr, public, [h for h in known if _stands_in(nodes.get(h.name), public, index)])
+        for name, cidr, public, index in _subnets(site, cloud, found)
+    ]
+    placed = {host.name for group in groups for host in group.hosts}
+    if rest := [host for host in known if host.name not in placed]:
+        groups.append(_Group("the given network" if site.topology.network else "elsewhere", "", False, rest))
+    return groups
+
+
+def _cloud(axes: Any, title: str, groups: list[_Group], *, left: float, height: float) -> str:
     """One cloud's box; returns what it shows in words."""
-    region = site.datacenter(cloud)
-    title = f"{'AWS' if cloud == 'aws' else 'GCP'} {region}"
-    _box(axes, (left, 2, 42, 53), "", fill="white", edge=_LINE)
+    _box(axes, (left, 50 - height, 42, height + 5), "", fill="white", edge=_LINE)
     axes.text(left + 21, 53, title, ha="center", va="center", fontsize=11, weight="bold")
-    subnets = _subnets(site, cloud, found)
-    if not subnets:
+    if not groups:
         axes.text(left + 21, 28, "nothing here yet", ha="center", va="center", fontsize=9, color="#777777")
         return f"{title}: nothing yet."
-    nodes = {node.name: node for node in site.topology.nodes}
-    height = 48 / len(subnets)
-    placed = []
-    for place, (name, cidr, public, index) in enumerate(subnets):
-        top = 50 - place * height
-        ground = "#eef6ee" if public else _SOFT
-        _box(axes, (left + 1, top - height + 0.7, 40, height - 1), "", fill=ground, edge="#bbbbbb")
-        axes.text(left + 1.6, top - 1.6, f"{name}  {cidr}", fontsize=7, va="center", color=_LINE)
-        inside = [h for h in hosts if _stands_in(nodes.get(h.name), public, index)]
-        for column, host in enumerate(sorted(inside, key=lambda h: (h.role, h.name))):
-            _host(axes, host, left + 1.8 + (column % 3) * 13.1, top - 6.4 - (column // 3) * 4.6)
-            placed.append(host)
-    shown = ", ".join(f"{h.name} {h.private_ip} {h.state.lower()}" for h in placed) or "no hosts"
-    return f"{title}: {len(subnets)} subnets; {shown}."
+    spare = (height - sum(group.height for group in groups)) / len(groups)
+    top = 50.0
+    for group in groups:
+        ground = "#eef6ee" if group.public else _SOFT
+        tall = group.height + spare
+        _box(axes, (left + 1, top - tall + 0.7, 40, tall - 1), "", fill=ground, edge="#bbbbbb")
+        axes.text(left + 1.6, top - 1.6, f"{group.name}  {group.cidr}", fontsize=7, va="center", color=_LINE)
+        for place, host in enumerate(group.hosts):
+            _host(axes, host, left + 1.8 + (place % 3) * 13.1, top - 6.9 - (place // 3) * 4.6)
+        top -= tall
+    placed = [host for group in groups for host in group.hosts]
+    shown = ", ".join(f"{h.name} {h.private_ip or h.public_ip} {h.state.lower()}" for h in placed) or "no hosts"
+    return f"{title}: {sum(bool(group.cidr) for group in groups)} subnets; {shown}."
 
 
 def _host(axes: Any, host: Host, x: float, y: float) -> None:
-    running = host.state.lower() == "running"
-    colour = COLOURS.get(host.role, _LINE) if running else "#aaaaaa"
     label = host.name.removeprefix(f"server-{host.cloud}-")
-    address = host.private_ip + (f"\n{host.public_ip}" if host.public_ip else "")
-    _box(axes, (x, y, 12.4, 4.2), f"{label}\n{address}", fill=colour, edge=colour, text="white", size=5.8)
-    if not running:
-        axes.text(x + 6.2, y - 0.8, host.state.lower(), fontsize=6, color="#d00000", ha="center")
+    lines = [label, *filter(None, (host.private_ip, host.public_ip))]
+    if host.state.lower() in ("running", "existing"):
+        colour = COLOURS.get(host.role, _LINE)
+        _box(axes, (x, y, 12.4, 4.2), "\n".join(lines), fill=colour, edge=colour, text="white", size=5.8)
+    else:
+        text = "\n".join([*lines[:2], host.state.lower()])
+        _box(axes, (x, y, 12.4, 4.2), text, fill="white", edge=_FAILED, text=_FAILED, size=5.8)
 
 
 def _link(axes: Any, site: Site, found: Mapping[str, Found]) -> str:

@@ -137,7 +137,8 @@ class Site:
     def _require_federation(self, step: str) -> None:
         """02_federate leaves no trace in the clouds, so Consul is asked whether it has run."""
         first = self.hosts("consul")[0]
-        seen = {member.datacenter for member in consul.members(self.access, first, wan=True) if member.status == "alive"}
+        pool = consul.members(self.access, first, wan=True)
+        seen = {member.datacenter for member in pool if member.status == "alive"}
         wanted = {self.datacenter("aws"), self.datacenter("gcp")}
         if not wanted <= seen:
             raise PrerequisiteError(

@@ -36,7 +36,7 @@ def standing(params: Params = PARAMS) -> dict[str, Found]:
         resource.key: Found(
             resource.key,
             f"id of {resource.key}",
-            {ref.attribute: f"{ref.attribute} of {ref.key}" for ref in used if ref.key == resource.key},
+            {ref.attribute: f"{ref.attribute}/{resource.name}" for ref in used if ref.key == resource.key},
         )
         for resource in wanted.resources
     }

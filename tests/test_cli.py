@@ -156,6 +156,20 @@ def test_params_lists_every_parameter(invoke: Callable[..., Result]) -> None:
     assert cells["web_servers"] == "7"
 
 
+def test_doctor_shows_every_tool_and_ability(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    from runbook_lib.lab import tools
+
+    monkeypatch.setenv("COLUMNS", "200")  # so that no name is broken
+    result = invoke("doctor")
+    able = tools.abilities()
+    names = [*(tool.name for tool in tools.find()), *(ability.name for ability in able)]
+    assert len(names) > 10
+    for name in names:
+        assert f" {name} " in result.stdout
+    missing = bool(tools.missing()) or any(ability.essential and not ability.ok for ability in able)
+    assert result.exit_code == (cli.FAILED if missing else 0)
+
+
 def test_help_knows_every_command(invoke: Callable[..., Result]) -> None:
     result = invoke("--help")
     assert result.exit_code == 0

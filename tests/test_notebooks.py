@@ -50,7 +50,7 @@ def test_there_is_one_notebook_a_step() -> None:
 def test_the_parameters_cell_is_the_parameters(file: Path) -> None:
     wanted = "\n".join(f"{name}: {kind} = {default}  # {text}" for name, kind, default, text in help_lines())
     tagged = [cell.source for cell in cells(file, "code") if "parameters" in cell.metadata.get("tags", [])]
-    assert tagged == [wanted]
+    assert tagged == [wanted], f"the cell tagged `parameters` in {file.name} should be, word for word:\n{wanted}"
 
 
 @notebooks

@@ -147,7 +147,7 @@ def test_a_web_server_that_did_not_answer_is_noticed(spoil: Any) -> None:
 
 
 def outage(*, spoiled_at: float = -1, server: str = "") -> Outage:
-    """Sixty seconds, one request each: stopped at 10, left at 12, started at 30, returned at 40; one of them spoiled."""
+    """Sixty seconds, a request each: stopped at 10, left at 12, started at 30, returned at 40; one is spoiled."""
 
     def at(moment: int) -> Answer:
         name = "web-2" if moment % 2 or 12 <= moment < 40 else "web-1"

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.errors import WaitTimeout
 from runbook_lib.params import Params
 from runbook_lib.resources import CloudName, Host
-from runbook_lib.visits import Watch, answers, ask, served_by, server_name, until_all_answer
+from runbook_lib.visits import Answer, Outage, Watch, answers, ask, served_by, server_name, until_all_answer
 
 PARAMS = Params(internet_proxy="", deployment="blue", domain="exemple.com", timeout=10)
 
@@ -129,3 +129,17 @@ def test_a_watch_ends_by_itself(port: int) -> None:
         for thread in watch._threads:
             thread.join(10)
     assert len(watch.answers) == 3
+
+
+def test_an_outage_counts_by_span() -> None:
+    names = ["web-1", "web-2", "", "web-2", "web-1"]
+    given = tuple(Answer("t", 200 if name else 502, name, 0.01, float(at), "") for at, name in enumerate(names))
+    seen = Outage("web-1", given, stopped=1.0, left=2.0, started=3.0, returned=4.0)
+    assert [answer.at for answer in seen.between(1, 3)] == [1.0, 2.0], "the end is outside"
+    assert [answer.at for answer in seen.between(seen.returned)] == [4.0]
+    assert (seen.failed(0), seen.failed(0, 2), seen.failed(2, 3), seen.failed(3)) == (1, 0, 1, 0)
+    assert (seen.count(0, server="web-1"), seen.count(1, 4, server="web-1"), seen.count(1, 4, server="web-2")) == (
+        2,
+        0,
+        2,
+    )

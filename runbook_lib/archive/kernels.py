@@ -12,6 +12,7 @@ import importlib
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -163,7 +165,8 @@ def _serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     os.environ.update(env)
     os.chdir(cwd)
     sys.path[:] = [entry for entry in sys.path if entry]  # as ipykernel's own launcher does
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    folder = Path(arguments[arguments.index("-f") + 1]).parent
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
     from ipykernel.kernelapp import IPKernelApp
 
@@ -180,10 +183,14 @@ def _serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
         atexit._run_exitfuncs()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
+    """When the command is gone, killed perhaps: end, and take away the files that it made for this kernel."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(LAST_WORDS)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()  # the run's own, if this was its last kernel
         os._exit(1)

@@ -8,22 +8,23 @@ from pathlib import Path
 from ..errors import ParameterError, PrerequisiteError
 from ..resources import STEPS
 
-TEARDOWN = "05_teardown"
+TEST, TEARDOWN = "04_test", "05_teardown"
 CLONE = Path(__file__).resolve().parents[2]
 
 
-def chosen(names: Iterable[str]) -> tuple[str, ...]:
+def chosen(names: Iterable[str], *, test: bool = True) -> tuple[str, ...]:
     """The steps that names mean, in the order in which they are run.
 
     Args:
         names: full names (``03_traefik``) or numbers (``03``, ``3``); none means all but the teardown.
+        test: the parameter of that name; without it, the test is not among "all".
 
     Raises:
         ParameterError: a name that is no step.
     """
     wanted = [_step(name) for name in names]
     if not wanted:
-        return tuple(step for step in STEPS if step != TEARDOWN)
+        return tuple(step for step in STEPS if step != TEARDOWN and (test or step != TEST))
     return tuple(step for step in STEPS if step in wanted)
 
 

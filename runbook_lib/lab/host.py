@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,8 @@ def _open_doors(name: str) -> dict[str, socket.socket]:
                 opened.close()
             raise LabError(
                 f"port {wanted} of 127.0.0.1, the lab's {door} endpoint, is taken ({error.strerror})",
-                remedy="end what listens there (ss -ltnp shows it), or use a lab of another name: runbook lab up --name NAME",
+                remedy="end what listens there (ss -ltnp shows it), or use a lab of another name: "
+                "runbook lab up --name NAME",
             ) from None
     return doors
 
@@ -253,10 +254,8 @@ def _clean(home: Path) -> None:
         # The world's first process takes everything in its namespaces with it.
         for pid in (_first_child(lab.pid), lab.pid):
             if pid:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
         deadline = time.monotonic() + _STOP_SECONDS
         while lab.alive:
             _reap(lab.pid)
@@ -316,7 +315,5 @@ def _first_child(pid: int) -> int:
 
 def _reap(pid: int) -> None:
     """Collect the process if it is this one's own child."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass

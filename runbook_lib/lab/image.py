@@ -42,7 +42,9 @@ def build(target: Path, authority: str) -> None:
     etc = target / "etc"
     for folder in ("etc/ssl/certs", "etc/ssh", "etc/systemd/system", "etc/sysctl.d", "etc/default", "var/log"):
         (target / folder).mkdir(parents=True)
-    for folder in ("var/lib/lab", "var/lib/misc", "var/lib/systemd", "var/tmp", "var/www", "root", "home", "opt", "srv"):
+    for folder in ("lib/lab", "lib/misc", "lib/systemd", "tmp", "www"):
+        (target / "var" / folder).mkdir(parents=True)
+    for folder in ("root", "home", "opt", "srv"):
         (target / folder).mkdir(parents=True)
     for folder in _USR_LOCAL:
         (target / "usr-local" / folder).mkdir(parents=True)

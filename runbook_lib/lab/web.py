@@ -21,7 +21,7 @@ class QuietHandler(WSGIRequestHandler):
     # Small answers over TLS would otherwise wait for the client's delayed acknowledgement, 40 ms each.
     disable_nagle_algorithm = True
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's signature
+    def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: every poll of every agent would be a line."""
 
 

@@ -184,6 +184,8 @@ class World:
                 instance.unplug()
                 if not keep:
                     self._erase(machine.id)
+                # Before the API says so: whoever was told that it is gone does not find it listed.
+                self._write_status()
             cloud.report_machine(machine.id, "stopped" if keep else "gone")
         except Exception:
             log.exception("%s could not be stopped", machine.name)

@@ -24,6 +24,11 @@ def test_steps_are_chosen_by_name_or_number_and_run_in_order(names: list[str], s
     assert chosen(names) == steps
 
 
+def test_all_steps_are_without_the_test_where_there_are_no_test_servers() -> None:
+    assert chosen([], test=False) == ("00_provision", "01_bootstrap", "02_federate", "03_traefik")
+    assert chosen(["04"], test=False) == ("04_test",)
+
+
 @pytest.mark.parametrize("name", ["06", "traefik", "", "-1", "3_traefik"])
 def test_what_is_no_step_is_refused(name: str) -> None:
     with pytest.raises(ParameterError, match="no step called"):

@@ -71,9 +71,7 @@ def routes_of(interface: Interface, links: fabric.Links = LINKS) -> frozenset[st
         (Route("10.0.0.0/8", "none"), None, "", "unreachable 10.0.0.0/8 metric 1000 table 1002"),
     ],
 )
-def test_a_route_leads_where_the_cloud_would_lead_it(
-    route: Route, public: str | None, vpn: str, expected: str
-) -> None:
+def test_a_route_leads_where_the_cloud_would_lead_it(route: Route, public: str | None, vpn: str, expected: str) -> None:
     entries = routes_of(replace(WEB, routes=(route,), public=public), replace(LINKS, vpn=vpn))
     assert expected in entries
 

@@ -1,0 +1,76 @@
+"""One lab, one operator and one deployment for all end-to-end tests.
+
+The deployment is built by the first test that needs it. The files' names put first what needs an empty lab, and the
+teardown last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runbook_lib.lab import host
+from tests.e2e.operators import DEPLOYMENT, Operator
+from tests.e2e.records import Run
+
+
+@pytest.fixture(scope="session")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A lab with nothing in it, and an operator; the lab is ended for certain."""
+    name = f"e2e-{os.getpid()}"
+    folder = tmp_path_factory.mktemp("operator")
+    with pytest.MonkeyPatch.context() as patch:
+        # No developer's own account: what is needed stands in the parameter file, or is given to the clients.
+        for variable in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "CLOUDSDK_"))]:
+            patch.delenv(variable)
+        try:
+            lab, fresh = host.up(name)
+            assert fresh
+            home = Path(lab.home)
+            settings = {
+                "deployment": DEPLOYMENT,
+                "aws_endpoint": lab.aws_endpoint,
+                "aws_credentials": str(home / "aws-credentials"),
+                "gcp_endpoint": lab.gcp_endpoint,
+                "gcp_credentials": str(home / "gcp-credentials.json"),
+                "internet_proxy": lab.internet_proxy,
+                "keys": str(folder / "keys"),
+            }
+            (folder / "lab.yaml").write_text(yaml.safe_dump(settings))
+            account = {
+                "AWS_SHARED_CREDENTIALS_FILE": settings["aws_credentials"],
+                "AWS_CONFIG_FILE": str(folder / "none"),
+            }
+            yield Operator(lab, folder, {**os.environ, **account, "COLUMNS": "200"})
+        finally:
+            host.down(name)
+
+
+@pytest.fixture(scope="session")
+def walk(operator: Operator) -> Run:
+    """The walk, 00 to 04, as a user does it; what it built stands until the teardown."""
+    walked = operator.run()
+    assert walked.done.returncode == 0, walked.done.stdout + walked.done.stderr
+    return walked
+
+
+@pytest.fixture(scope="session")
+def secrets(operator: Operator, walk: Run) -> Sequence[str]:
+    """What no record may hold: the keys of the tunnels, of the operator and of the accounts."""
+    connections = operator.boto("ec2").describe_vpn_connections()["VpnConnections"]
+    tunnels = [tunnel["PreSharedKey"] for one in connections for tunnel in one["Options"]["TunnelOptions"]]
+    assert len(set(tunnels)) == 4
+    # A line of a key is enough to know it by, however a record may have wrapped it.
+    files = [file.read_text() for file in (operator.folder / "keys").rglob("*") if file.is_file()]
+    keys = [text.splitlines()[1] for text in files if "PRIVATE KEY" in text]
+    assert keys
+    home = Path(operator.lab.home)
+    google = json.loads((home / "gcp-credentials.json").read_text())["private_key"].splitlines()[1]
+    lines = (home / "aws-credentials").read_text().splitlines()
+    [aws] = [line.partition("=")[2].strip() for line in lines if line.startswith("aws_secret_access_key")]
+    return [*tunnels, *keys, google, aws]
