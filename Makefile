@@ -13,6 +13,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# ip and nft are not on every user's path.
+export PATH := $(PATH):/usr/sbin:/sbin
 # What Jupyter and matplotlib would otherwise keep in folders of their own in the home goes into the one cache folder.
 export IPYTHONDIR := $(HOME)/.cache/runbook/ipython
 export JUPYTER_CONFIG_DIR := $(HOME)/.cache/runbook/jupyter

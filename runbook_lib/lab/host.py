@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import tools
+from . import abilities, tools
 from .errors import LabError
 
 # Where labs keep their status, consoles and credentials; params/lab.yaml points here.
@@ -187,6 +187,8 @@ def _start(name: str, home: Path, settings: Mapping[str, Any]) -> Lab:
                 stdout=log,
                 stderr=log,
                 pass_fds=[*handed.values(), write],
+                # An ordinary user's PATH often lacks the folders that ip, nft and dnsmasq are in.
+                env=os.environ | {"PATH": os.pathsep.join([abilities.SYSTEM_PATH, os.environ.get("PATH", "")])},
                 start_new_session=True,
             )
         lab = Lab(

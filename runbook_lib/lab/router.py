@@ -81,13 +81,14 @@ class Router:
         rules, public = fabric.rules(network, links), fabric.public_addresses(network)
         netns.batch(
             [
-                *(f"addr add {address}/32 dev lo" for address in sorted(local - self._local)),
+                *(f"addr replace {address}/32 dev lo" for address in sorted(local - self._local)),
                 # Main-table routes first: the tables' next hops are reached by them.
                 *(f"route replace {route}" for route in sorted(routes - self._routes, key=_specific_first)),
-                *(f"rule add {rule}" for rule in sorted(rules - self._rules)),
             ],
             self.namespace,
         )
+        netns.batch([f"rule add {rule}" for rule in sorted(rules - self._rules)], self.namespace)
+        self._rules |= rules  # there is no "rule replace": what was added must not be added again
         ruleset = fabric.ruleset(network, links)
         if ruleset != self._ruleset:
             netns.load(ruleset, self.namespace)
