@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
-from . import consul, traefik, visits
+from . import consul, traefik, visits, wait
 from .bootstrap import FINISHED, RETRY_JOIN
 from .checks import Check, at_least, contains, equal, is_true
+from .errors import AccessError
 from .resources import CloudName, Found, Host
 from .site import Site
 from .topology.network import aws_subnets
@@ -182,7 +183,7 @@ def federation(site: Site) -> Iterator[Check]:
         yield equal(f"{here.name}: datacenters", centers, consul.datacenters(site.access, here))
         there = site.hosts("consul", other)
         dc = site.datacenter("gcp" if cloud == "aws" else "aws")
-        across = consul.catalog(site.access, here, "consul", dc=dc)
+        across = _across(site, here, "consul", dc)
         yield equal(f"{here.name}: asks {dc} for its servers", [h.name for h in there], [i.node for i in across])
         name = f"{there[0].name}.node.{dc}.consul"
         yield equal(f"{here.name}: resolves {name}", [there[0].private_ip], consul.resolve(site.access, here, name))
@@ -257,7 +258,7 @@ def service(site: Site, name: str = "demo") -> Iterator[Check]:
         yield equal(f"{here.name}: {name}, passing", webs, [i.node for i in local if i.status == "passing"])
         yield equal(f"{here.name}: port and tags", {(80, ("traefik.tags=exposed",))}, {(i.port, i.tags) for i in local})
         dc = site.datacenter("gcp" if cloud == "aws" else "aws")
-        across = consul.catalog(site.access, here, name, dc=dc)
+        across = _across(site, here, name, dc)
         yield equal(f"{here.name}: {name} asked with dc={dc}", far, [instance.node for instance in across])
     for host in site.hosts("traefik"):
         rules = {router.rule for router in traefik.routers(site.access, host)}
@@ -319,6 +320,18 @@ def _tables(found: Mapping[str, Found], dep: str) -> dict[str, str]:
         routes = found[f"aws:route_table:{dep}-{kind}"].spec["routes"]
         targets[kind] = next((r["target"] for r in routes if r["destination"] == "0.0.0.0/0"), "nowhere")
     return targets
+
+
+def _across(site: Site, host: Host, service: str, dc: str) -> tuple[consul.Instance, ...]:
+    """A service in the other datacenter. A server that was just restarted may first hear of a closed stream."""
+    return wait.until(
+        lambda: consul.catalog(site.access, host, service, dc=dc),
+        bool,
+        what=f"{service} in {dc}, asked at {host.name}",
+        timeout=min(30, site.params.timeout),
+        remedy="can the servers reach each other on port 8300?",
+        tolerate=(AccessError,),
+    )
 
 
 def _opens(site: Site, host: Host, address: str, port: int) -> bool:

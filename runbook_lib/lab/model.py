@@ -176,9 +176,7 @@ class Cloud(Protocol):
     def api(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The control API, as a WSGI application."""
 
-    def metadata(
-        self, machine: str, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def metadata(self, machine: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The instance metadata service as seen by one instance (WSGI, after its id)."""
 
     def networks(self, tunnels: Mapping[str, TunnelStatus]) -> tuple[Network, ...]:

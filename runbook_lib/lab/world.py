@@ -167,10 +167,10 @@ class World:
             instance.install(_DISKS / "image", cloud.authorized_keys(machine.id))
             instance.start(self._tools, self._python_path, self._ended)
             self._states[machine.id] = "running"
+            self._write_status()  # before the API says so: whoever reads it there may look here next
             cloud.report_machine(machine.id, "running")
         except Exception:
             log.exception("%s could not be started", machine.name)
-        self._write_status()
 
     def _halt(self, cloud: Cloud, instance: Instance, keep: bool) -> None:
         machine = instance.machine
