@@ -47,7 +47,7 @@ lab: setup ## start the lab alone: two empty clouds
 .PHONY: jupyter
 jupyter: setup ## start the lab and open the notebooks in JupyterLab
 	@$(BIN)/runbook lab up
-	@$(BIN)/jupyter lab notebooks/00_provision.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_provision.ipynb
 
 .PHONY: test
 test: setup lint ## the linters and every test, as CI runs them

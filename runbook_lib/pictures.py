@@ -31,7 +31,7 @@ class Picture:
 
     def __init__(self, svg: str, alt: str) -> None:
         label = html.escape(alt, quote=True)
-        self.svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+        self.svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" style="max-width:100%;height:auto" ', 1)
         self.alt = alt
 
     def __repr__(self) -> str:
