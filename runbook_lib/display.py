@@ -129,6 +129,8 @@ def show(what: Any, caption: str = "") -> Any:
     """
     if isinstance(what, Plan):
         return _plan(what)
+    if isinstance(what, (list, tuple)) and not what:
+        return Text("none", caption)
     if isinstance(what, Mapping):
         if what and all(map(_is_record, what.values())):
             rows = [{"": name, **_record(item)} for name, item in what.items()]

@@ -77,17 +77,24 @@ def vpn(site: Site) -> Iterator[Check]:
         yield equal(
             "GCP: BGP sessions, with their priority", [100] * 4, [p["advertised_route_priority"] for p in peers]
         )
-    bastions = {host.cloud: host for host in site.hosts("bastion") if host.private_ip}
-    for here, there in (("aws", "gcp"), ("gcp", "aws")):
-        if here in bastions and there in bastions:
-            yield is_true(
-                f"{here}'s bastion reaches {there}'s at {bastions[there].private_ip}, through the VPN",
-                _opens(site, bastions[here], bastions[there].private_ip, 22),
-            )
+    bastions = {host.cloud: host for host in site.hosts("bastion")}
+    # A given network's bastions are known by their public addresses alone: they are asked for the other one.
+    addresses = {cloud: host.private_ip or _private_address(site, host) for cloud, host in bastions.items()}
+    for here in CLOUDS:
+        there: CloudName = "gcp" if here == "aws" else "aws"
+        yield is_true(
+            f"{here}'s bastion reaches {there}'s at {addresses[there]}, through the VPN",
+            _opens(site, bastions[here], addresses[there], 22),
+        )
 
 
 def tunnels(site: Site) -> list[dict[str, Any]]:
-    """Each VPN tunnel: addresses of both ends, what each cloud says of it, and how many routes AWS learned by it."""
+    """Each VPN tunnel: addresses of both ends, what each cloud says of it, and how many routes AWS learned by it.
+
+    None of a given network layer, whose tunnels are not this deployment's.
+    """
+    if site.topology.network is not None:
+        return []
     dep, found = site.params.deployment, site.found()
     gateway = found[f"gcp:vpn_gateway:{dep}-vpn"].attributes
     rows = []
@@ -332,6 +339,10 @@ def _across(site: Site, host: Host, service: str, dc: str) -> tuple[consul.Insta
         remedy="can the servers reach each other on port 8300?",
         tolerate=(AccessError,),
     )
+
+
+def _private_address(site: Site, host: Host) -> str:
+    return site.access.run(host, "hostname -I").stdout.split()[0]
 
 
 def _opens(site: Site, host: Host, address: str, port: int) -> bool:
