@@ -60,7 +60,7 @@ def network(site: Site) -> Iterator[Check]:
 
 
 def vpn(site: Site) -> Iterator[Check]:
-    """The four tunnels as both clouds see them, and a connection through them in each direction."""
+    """The four tunnels as both clouds see them. Nothing of a given network layer."""
     params, dep, found = site.params, site.params.deployment, site.found()
     if site.topology.network is None:
         yield equal("AWS: AS number", params.aws_asn, found[f"aws:vpn_gateway:{dep}-vgw"].spec["asn"])
@@ -77,6 +77,10 @@ def vpn(site: Site) -> Iterator[Check]:
         yield equal(
             "GCP: BGP sessions, with their priority", [100] * 4, [p["advertised_route_priority"] for p in peers]
         )
+
+
+def through_vpn(site: Site) -> Iterator[Check]:
+    """A connection to the other side's private network, from each bastion to the other."""
     bastions = {host.cloud: host for host in site.hosts("bastion")}
     # A given network's bastions are known by their public addresses alone: they are asked for the other one.
     addresses = {cloud: host.private_ip or _private_address(site, host) for cloud, host in bastions.items()}

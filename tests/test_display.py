@@ -71,7 +71,11 @@ def test_records_become_rows(what: Any, rows: list[list[str]]) -> None:
     assert [line.split("  ")[0] for line in repr(shown).splitlines()] == [row[0] for row in rows]
 
 
-@pytest.mark.parametrize("what", ["text", 7, None, ()])
+def test_no_records_are_said_to_be_none() -> None:
+    assert repr(show([], "Tunnels")) == "Tunnels\nnone"
+
+
+@pytest.mark.parametrize("what", ["text", 7, None])
 def test_anything_else_is_shown_as_it_is(what: object) -> None:
     assert show(what) is what
 
