@@ -6,7 +6,6 @@ opened first and handed in; they are the only door. Ending the tree's first proc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -276,6 +275,8 @@ def _clean(home: Path) -> None:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """One starter or ender of a lab at a time."""
+    import fcntl  # Windows has none; there the lab says what it needs before it gets here
+
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
