@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import clouds, consul, display, keys, provision, terraform_state
 from .access import Access
-from .errors import PrerequisiteError
+from .errors import ParameterError, PrerequisiteError
 from .params import Params
 from .plan import Plan
 from .resources import STEPS, CloudName, Found, Host
@@ -15,6 +15,8 @@ from .topology import Topology, topology
 
 # The first step that needs the two datacenters joined.
 FEDERATED = "03_traefik"
+# The one whose servers are made only if the parameter ``test`` is true.
+TESTING = "04_test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,18 @@ class Site:
         """What a step has to do, given what exists.
 
         Raises:
+            ParameterError: the step is for the test servers, which are not wanted.
             PrerequisiteError: an earlier step has not run.
         """
+        if step == TESTING and not self.params.test:
+            raise ParameterError(
+                f"{step} has nothing to test: the parameter test is false",
+                step=step,
+                resource="test",
+                expected="true",
+                seen="false",
+                remedy="set test to true, or leave this step out; 05_teardown removes test servers with everything else",
+            )
         made = provision.plan(self.topology, self.found(), step)
         if FEDERATED <= step < STEPS[-1]:
             self._require_federation(step)

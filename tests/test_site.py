@@ -64,3 +64,10 @@ def test_a_site_goes_from_nothing_to_servers_and_back(params: Params) -> None:
 def test_a_missing_state_file_is_refused_before_anything_is_asked(params: Params, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="network_state"):
         open_site(params.model_copy(update={"network_state": str(tmp_path / "none.tfstate")}))
+
+
+def test_the_test_step_is_refused_when_no_test_is_wanted(params: Params) -> None:
+    site = open_site(params.model_copy(update={"test": False}))
+    with pytest.raises(ParameterError, match="test is false"):
+        site.plan("04_test")
+    assert site.found() == {}
