@@ -90,7 +90,7 @@ class Site:
                 resource="test",
                 expected="true",
                 seen="false",
-                remedy="set test to true, or leave this step out; 05_teardown removes test servers with everything else",
+                remedy="set test to true or leave this step out; 05_teardown removes test servers with all else",
             )
         made = provision.plan(self.topology, self.found(), step)
         if FEDERATED <= step < STEPS[-1]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -18,13 +17,15 @@ from runbook_lib import consul, wait
 from runbook_lib.access import Access, Result
 from runbook_lib.consul import Discovery, Instance, Member, Peer, WanJoin, parse_discovered, worst
 from runbook_lib.errors import AccessError, WaitTimeout
+from runbook_lib.lab import tools
 from runbook_lib.params import Params
 from runbook_lib.resources import Host
 
-CONSUL = os.environ.get("RUNBOOK_CONSUL") or shutil.which("consul")
+TOOLS = {tool.name: tool.path for tool in tools.find()}  # found as the lab finds them
+CONSUL = str(TOOLS["consul"] or "")
 needs_consul = [
     pytest.mark.lab,
-    pytest.mark.skipif(not CONSUL, reason="needs consul: put it on PATH or name it in RUNBOOK_CONSUL"),
+    pytest.mark.skipif(not CONSUL, reason="needs consul: make setup fetches it"),
 ]
 
 

