@@ -137,12 +137,28 @@ def cluster(site: Site, cloud: CloudName) -> Iterator[Check]:
     alive = [m for m in consul.members(site.access, first) if m.status == "alive" and m.role == "server"]
     yield equal(f"{cloud}: servers alive", wanted, [member.name for member in alive])
     yield equal(f"{cloud}: datacenter", {site.datacenter(cloud)}, {member.datacenter for member in alive})
+    yield from _rights(site, cloud, wanted)
     # An early server is told of the few that exist by then; together they were told of all, and of nobody else.
     told = {h.name: {a for d in consul.discovered(site.access, h) for a in d.servers} for h in servers}
     addresses = {host.private_ip for host in servers}
     for name, some in told.items():
         yield is_true(f"{name}: its log tells whom the cloud's API named", some and some <= addresses, sorted(some))
     yield equal(f"{cloud}: servers found through the cloud's API", addresses, set().union(*told.values()))
+
+
+def _rights(site: Site, cloud: CloudName, names: list[str]) -> Iterator[Check]:
+    """What auto-join needs: the tag it looks for, and the right to look, which is the only one."""
+    dep, found = site.params.deployment, site.found()
+    specs = [found[f"{cloud}:instance:{dep}-{name}"].spec for name in names]
+    if cloud == "aws":
+        yield equal("aws: the servers' tag", {"server"}, {spec["tags"].get("Consul") for spec in specs})
+        yield equal(
+            "aws: their instance profile", {f"{dep}-ec2-describe-instances"}, {spec["profile"] for spec in specs}
+        )
+    else:
+        yield equal("gcp: the servers' tag", {("consul-servers",)}, {tuple(spec["tags"]["items"]) for spec in specs})
+        scopes = {scope for spec in specs for account in spec["service_accounts"] for scope in account["scopes"]}
+        yield equal("gcp: their scopes", {"https://www.googleapis.com/auth/compute.readonly"}, scopes)
 
 
 def host_setup(site: Site, cloud: CloudName) -> Iterator[Check]:

@@ -47,9 +47,10 @@ def test_nothing_was_created(again: Run, operator: Operator, before: set[tuple[s
     assert operator.resources() == before
 
 
-def test_papermill_executes_from_inside_the_folder(walk: Run, operator: Operator, root: Path) -> None:
-    target = operator.folder / "papermill-03.ipynb"
-    done = operator.papermill("03_traefik.ipynb", target, "-f", operator.params, cwd=root / "notebooks")
+@pytest.mark.parametrize("step", ["00_provision", "01_bootstrap", "03_traefik", "04_test"])
+def test_papermill_executes_from_inside_the_folder(walk: Run, operator: Operator, root: Path, step: str) -> None:
+    target = operator.folder / f"papermill-{step}.ipynb"
+    done = operator.papermill(f"{step}.ipynb", target, "-f", operator.params, cwd=root / "notebooks")
     assert done.returncode == 0, done.stderr
     _agrees(Executed(target))
 
