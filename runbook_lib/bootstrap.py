@@ -28,7 +28,6 @@ RETRY_JOIN: dict[CloudName, str] = {
 RESOLVER: dict[CloudName, str] = {"gcp": "169.254.169.254", "aws": "169.254.169.253"}
 # The last line of a script that ran to its end, as it stands in the console output.
 FINISHED = "runbook: boot finished"
-FAILED = "runbook: boot failed"
 
 
 def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:

@@ -28,8 +28,6 @@ _FROM_HOST = (
 )
 _CERTIFICATES = "ssl/certs/ca-certificates.crt"
 _USR_LOCAL = ("bin", "sbin", "lib", "share")
-# The account that the operator's key opens.
-ACCOUNT_HOME = "root"
 
 
 def build(target: Path, authority: str) -> None:

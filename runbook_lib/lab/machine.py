@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import image, netns
 from .fabric import gateway
-from .model import RESOLVER, Interface, Machine
+from .model import RESOLVER, Machine
 
 # An instance is given this long to stop its services before it is switched off.
 _GRACE_SECONDS = 2.0
@@ -140,8 +140,3 @@ class Instance:
     def _watch(self, process: subprocess.Popen[bytes], ended: Callable[[Instance], None]) -> None:
         process.wait()
         ended(self)
-
-
-def interface_of(machine: str, interfaces: tuple[Interface, ...]) -> Interface | None:
-    """A machine's interface among a network's."""
-    return next((interface for interface in interfaces if interface.machine == machine), None)

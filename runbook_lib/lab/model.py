@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol
 CloudName = Literal["aws", "gcp"]
 
 # Documentation ranges (RFC 5737) play the internet, so that no address of the lab belongs to anybody.
-INTERNET = "192.0.2.0/24"
 OPERATOR = "192.0.2.1"
 API_ADDRESS: Mapping[CloudName, str] = {"aws": "192.0.2.10", "gcp": "192.0.2.20"}
 PUBLIC: Mapping[CloudName, str] = {"aws": "198.51.100.0/24", "gcp": "203.0.113.0/24"}
