@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -40,6 +40,14 @@ class Params(BaseModel):
     deployment: StrictStr = Field("demo", description="name of the deployment; prefixes every resource")
     domain: StrictStr = Field("exemple.com", description="domain under which services are published")
     test: StrictBool = Field(True, description="create the test web servers in step 04")
+
+    security: Literal["hardened", "article"] = Field(
+        "hardened", description="hardened, or the article's plain set-up for comparison"
+    )
+    security_override: StrictBool = Field(False, description="let security: article onto the real clouds")
+    secret_store: StrictStr = Field(
+        "files", description="where secrets are kept: a runbook_lib.secret_stores entry point"
+    )
 
     consul_servers: StrictInt = Field(3, ge=1, le=7, description="Consul servers a cloud, an odd number")
     traefiks: StrictInt = Field(2, ge=1, le=8, description="Traefik load balancers a cloud")
@@ -203,6 +211,14 @@ class Params(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Params:
+        if self.security == "article" and not self.security_override:
+            for endpoint in ("aws_endpoint", "gcp_endpoint"):
+                # Without an endpoint of its own, a client speaks to the cloud itself.
+                if not getattr(self, endpoint):
+                    raise ValueError(
+                        "security: hardened on the real clouds, as the article's set-up has neither encryption nor"
+                        f" access control (security_override: true insists)|{self.security}"
+                    )
         for cloud, region, zones in (
             ("aws", self.aws_region, self.aws_zones),
             ("gcp", self.gcp_region, self.gcp_zones),

@@ -133,3 +133,18 @@ def test_help_lines_are_python_that_gives_the_defaults_back() -> None:
         exec(f"{name} = {default}", {}, values)
         assert description, name
     assert Params.parse(values, source="test") == Params()
+
+
+@pytest.mark.parametrize("endpoint", ["aws_endpoint", "gcp_endpoint"])
+def test_the_article_s_set_up_is_refused_on_a_real_cloud_unless_insisted_upon(endpoint: str) -> None:
+    plain = {"security": "article", endpoint: ""}
+    with pytest.raises(ParameterError, match="the parameter security cannot be used") as refused:
+        Params.parse(plain, source="test")
+    assert "security_override" in str(refused.value.expected)
+    assert Params.parse({**plain, "security_override": True}, source="test").security == "article"
+    assert Params.parse({"security": "article"}, source="test").security == "article", "the lab allows it"
+
+
+def test_no_third_kind_of_security() -> None:
+    with pytest.raises(ParameterError, match="the parameter security cannot be used"):
+        Params.parse({"security": "none"}, source="test")
