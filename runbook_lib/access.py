@@ -1,4 +1,5 @@
-"""Reaching private hosts as an operator does: SSH to the cloud's bastion, and through it to the host."""
+"""Reaching private hosts as an operator does: SSH to the cloud's bastion, through it to the host, and the secrets that
+what listens there asks for."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import asyncssh
 from python_socks import ProxyError
 
-from . import wait
+from . import credentials, wait
 from .errors import AccessError
 from .keys import KnownHosts, operator_key
 from .params import Params
@@ -77,6 +78,8 @@ class Access:
     Works with or without ``with``; without it, connections close with the program. Its event loop has a
     thread of its own, as a notebook's kernel already runs one. Methods may be called from any thread.
 
+    Its attribute ``credentials`` holds the deployment's secrets, or ``None`` at the article's level of security.
+
     Args:
         params: the deployment's parameters.
         hosts: all its hosts, bastions among them.
@@ -90,6 +93,7 @@ class Access:
         key = operator_key(params)
         self._settings = Settings(params.ssh_user, key.private_path, params.internet_proxy, port, connect_timeout)
         self._known = KnownHosts.of(params)
+        self.credentials = credentials.of(params)
         self._connections = Connections(self._settings, self._known)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=_serve, args=(self._loop,), name="runbook-ssh", daemon=True)

@@ -26,8 +26,14 @@ RETRY_JOIN: dict[CloudName, str] = {
 # Each cloud's own DNS resolver, as its instances see it. GCP's is the metadata server; AWS has a
 # separate address for it (Amazon VPC User Guide, "Amazon DNS server").
 RESOLVER: dict[CloudName, str] = {"gcp": "169.254.169.254", "aws": "169.254.169.253"}
-# The last line of a script that ran to its end, as it stands in the console output.
+# The last line of a script that ran to its end, as it stands in the console output and in the boot record.
 FINISHED = "runbook: boot finished"
+BOOT_RECORD = "/run/runbook-boot"
+# Where hosts keep what the runbook brings them over SSH (``delivery``). Only the accounts that need them read these.
+SECRETS = "/etc/consul/secrets.json"
+TLS = "/etc/consul/tls"
+TRAEFIK_TOKEN = "/etc/traefik/consul.token"
+TRAEFIK_USERS = "/etc/traefik/users"
 
 
 def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
@@ -63,8 +69,13 @@ def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
         consul_version=params.consul_version,
         traefik_version=params.traefik_version,
         private_network=params.gcp_private_subnet,
+        hardened=params.security == "hardened",
+        boot_record=BOOT_RECORD,
+        secrets=SECRETS,
+        traefik_token=TRAEFIK_TOKEN,
         consul_config=json.dumps(consul_config(params, cloud, role, node_name), indent=2),
         traefik_config=traefik_text(params).rstrip(),
+        dashboard_config=yaml.safe_dump(dashboard_config(), sort_keys=False).rstrip(),
     )
 
 
@@ -77,7 +88,7 @@ def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -
         "log_level": "INFO",
         "enable_syslog": True,
         "bind_addr": "$ADDRESS",
-        "client_addr": "0.0.0.0",  # noqa: S104 - the article's; the firewall decides who gets here
+        "client_addr": "127.0.0.1",
         "retry_join": [RETRY_JOIN[cloud]],
         "retry_interval": f"{params.consul_retry_interval}s",
     }
@@ -88,19 +99,36 @@ def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -
             "retry_interval_wan": f"{params.consul_retry_interval}s",
             "performance": {"raft_multiplier": params.consul_raft_multiplier},
         }
-    return config
+    if params.security == "article":
+        config["client_addr"] = "0.0.0.0"  # noqa: S104 - the article's; the firewall decides who gets here
+        return config
+    return config | {
+        # Gossip is encrypted with the key in SECRETS. Agents speak TLS with each other and show certificates of the
+        # deployment's authority; whoever answers as a server must show one that says so. HTTP stays plain: it listens
+        # on the loopback address alone.
+        "ca_file": f"{TLS}/authority.pem",
+        "cert_file": f"{TLS}/agent.pem",
+        "key_file": f"{TLS}/agent.pem",
+        "verify_incoming_rpc": True,
+        "verify_outgoing": True,
+        "verify_server_hostname": True,
+        # No token, no right. An agent that cannot reach its servers goes on with what it knew of a token.
+        "acl": {"enabled": True, "default_policy": "deny", "down_policy": "extend-cache"},
+    }
 
 
 def traefik_config(params: Params) -> dict[str, Any]:
     """Traefik's static configuration: the article's four settings in version 3's words."""
+    hardened = params.security == "hardened"
     return {
         "entryPoints": {"http": {"address": ":80"}, "traefik": {"address": ":8080"}},
-        # The dashboard answers on the entry point called "traefik"; the firewall leaves it to the bastion.
-        "api": {"dashboard": True, "insecure": True},
-        "ping": {},
+        # The dashboard answers on the entry point called "traefik"; the firewall leaves it to the bastion. "insecure"
+        # means that nobody is asked for a password there.
+        "api": {"dashboard": True, "insecure": not hardened},
         "log": {"level": "INFO"},
         "accessLog": {"filePath": "/var/log/traefik/access.log"},
         "providers": {
+            **({"file": {"filename": "/etc/traefik/dashboard.yml"}} if hardened else {}),
             "consulCatalog": {
                 "endpoint": {"address": "127.0.0.1:8500"},
                 "watch": True,
@@ -111,8 +139,28 @@ def traefik_config(params: Params) -> dict[str, Any]:
                 "constraints": "Tag(`traefik.tags=exposed`)",
                 # A server whose check fails leaves the rotation.
                 "strictChecks": ["passing"],
-            }
+            },
         },
+    }
+
+
+def dashboard_config() -> dict[str, Any]:
+    """Traefik's routes to its own dashboard and API: on their entry point alone, with a password."""
+    return {
+        "http": {
+            "routers": {
+                "dashboard": {
+                    "entryPoints": ["traefik"],
+                    "rule": "PathPrefix(`/`)",
+                    "service": "api@internal",
+                    "middlewares": ["password", "start-page"],
+                }
+            },
+            "middlewares": {
+                "password": {"basicAuth": {"usersFile": TRAEFIK_USERS, "removeHeader": True}},
+                "start-page": {"redirectRegex": {"regex": "^(https?://[^/]+)/$", "replacement": "${1}/dashboard/"}},
+            },
+        }
     }
 
 

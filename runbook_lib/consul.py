@@ -14,6 +14,7 @@ import consul as api
 
 from . import wait
 from .access import Access
+from .credentials import Token
 from .errors import AccessError
 from .resources import Host
 
@@ -83,14 +84,14 @@ class WanJoin:
 
 def leader(access: Access, host: Host) -> str:
     """``ADDRESS:PORT`` of the leader of the host's datacenter; empty while there is none."""
-    with _agent(access, host) as agent:
-        return str(agent.status.leader() or "")
+    with agent(access, host) as there:
+        return str(there.status.leader() or "")
 
 
 def peers(access: Access, host: Host) -> tuple[Peer, ...]:
     """The servers that vote in the host's datacenter."""
-    with _agent(access, host) as agent:
-        found = agent.operator.raft_config()["Servers"]
+    with agent(access, host) as there:
+        found = there.operator.raft_config()["Servers"]
     return tuple(
         sorted(
             (Peer(s["Node"], s["Address"].rpartition(":")[0], s["Leader"], s["Voter"]) for s in found),
@@ -101,21 +102,21 @@ def peers(access: Access, host: Host) -> tuple[Peer, ...]:
 
 def members(access: Access, host: Host, wan: bool = False) -> tuple[Member, ...]:
     """``consul members``, or with ``wan`` the servers of all datacenters (``consul members -wan``)."""
-    with _agent(access, host) as agent:
-        found = agent.agent.members(wan=wan)
+    with agent(access, host) as there:
+        found = there.agent.members(wan=wan)
     return tuple(sorted((_member(entry) for entry in found), key=lambda member: member.name))
 
 
 def datacenters(access: Access, host: Host) -> tuple[str, ...]:
     """Every datacenter the host's agent knows of."""
-    with _agent(access, host) as agent:
-        return tuple(sorted(agent.catalog.datacenters()))
+    with agent(access, host) as there:
+        return tuple(sorted(there.catalog.datacenters()))
 
 
 def catalog(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
     """Where a service runs, whatever its checks say; ``dc`` asks another datacenter across the WAN."""
-    with _agent(access, host) as agent:
-        _, found = agent.catalog.service(service, dc=dc)
+    with agent(access, host) as there:
+        _, found = there.catalog.service(service, dc=dc)
     return tuple(
         Instance(
             entry["Node"],
@@ -131,8 +132,8 @@ def catalog(access: Access, host: Host, service: str, dc: str | None = None) -> 
 
 def health(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
     """As ``catalog``, with what the checks say: ``passing``, ``warning`` or ``critical``."""
-    with _agent(access, host) as agent:
-        _, found = agent.health.service(service, dc=dc)
+    with agent(access, host) as there:
+        _, found = there.health.service(service, dc=dc)
     return tuple(
         Instance(
             entry["Node"]["Node"],
@@ -149,10 +150,10 @@ def health(access: Access, host: Host, service: str, dc: str | None = None) -> t
 
 def ready(access: Access, host: Host) -> bool:
     """Whether the agent serves: a leader is known AND the catalogue has content (an open port means neither)."""
-    with _agent(access, host) as agent:
-        if not agent.status.leader():
+    with agent(access, host) as there:
+        if not there.status.leader():
             return False
-        index, _ = agent.catalog.nodes()
+        index, _ = there.catalog.nodes()
     return int(index) >= 2
 
 
@@ -243,11 +244,11 @@ def join_wan(access: Access, servers: Iterable[Host], others: Iterable[Host]) ->
 
     def one(host: Host) -> WanJoin:
         changed = access.put(host, text, WAN_FILE)
-        with _agent(access, host) as agent:
-            alive = {m.address for m in map(_member, agent.agent.members(wan=True)) if m.status == "alive"}
+        with agent(access, host) as there:
+            alive = {m.address for m in map(_member, there.agent.members(wan=True)) if m.status == "alive"}
             missing = tuple(address for address in addresses if address not in alive)
             for address in missing:
-                agent.agent.join(address, wan=True)
+                there.agent.join(address, wan=True)
         return WanJoin(host.name, changed, missing)
 
     return _each(one, servers)
@@ -268,6 +269,8 @@ def web_service(name: str = "demo", port: int = 80) -> dict[str, Any]:
 def register(access: Access, hosts: Iterable[Host], definition: dict[str, Any] | None = None) -> tuple[bool, ...]:
     """Write the service definition on each host and let its agent reload; what is right already is left alone.
 
+    The token that may register it goes into the file, which only the agent can read.
+
     Args:
         access: the way to the hosts.
         hosts: where the service runs.
@@ -277,15 +280,17 @@ def register(access: Access, hosts: Iterable[Host], definition: dict[str, Any] |
         For each host whether anything was changed.
     """
     wanted = web_service() if definition is None else definition
-    text = json.dumps(wanted, indent=2) + "\n"
 
     def one(host: Host) -> bool:
-        changed = access.put(host, text, WEB_FILE)
+        held = access.credentials
+        own = {"token": held.tokens[host.datacenter]["web"].secret} if held else {}
+        text = json.dumps({"service": {**wanted["service"], **own}}, indent=2) + "\n"
+        changed = access.put(host, text, WEB_FILE, mode="0640", owner="root:consul")
         if not changed:
-            with _agent(access, host) as agent:
-                changed = wanted["service"]["name"] not in agent.agent.services()
+            with agent(access, host) as there:
+                changed = wanted["service"]["name"] not in there.agent.services()
         if changed:
-            access.run(host, "consul reload")
+            access.run(host, "systemctl reload consul")
         return changed
 
     return _each(one, hosts)
@@ -325,19 +330,31 @@ def _member(entry: dict[str, Any]) -> Member:
 
 
 @contextmanager
-def _agent(access: Access, host: Host) -> Iterator[Any]:
-    with access.forward(host, PORT) as there:
+def agent(access: Access, host: Host, token: Token | None = None) -> Iterator[Any]:
+    """Consul's HTTP API on a host, as python-consul2's client.
+
+    Args:
+        access: the way to the host.
+        host: whose agent.
+        token: which of Consul's tokens to show; the operator's by default, none at the article's level.
+
+    Raises:
+        AccessError: the agent does not answer, or refuses.
+    """
+    if token is None and access.credentials is not None:
+        token = access.credentials.tokens[host.datacenter]["operator"]
+    with access.forward(host, PORT) as way:
         try:
-            agent = api.Consul()
+            client = api.Consul()
             # Its constructor lets CONSUL_HTTP_ADDR and CONSUL_HTTP_TOKEN of the operator's shell win, and
             # requests would take a proxy from there; none of them concerns this tunnel.
-            agent.token = None
-            agent.http = agent.http_connect(there.host, there.port, "http", timeout=10)
-            agent.http.session.trust_env = False
+            client.token = token.secret if token else None
+            client.http = client.http_connect(way.host, way.port, "http", timeout=10)
+            client.http.session.trust_env = False
             try:
-                yield agent
+                yield client
             finally:
-                agent.http.session.close()
+                client.http.session.close()
         except (api.ConsulException, OSError, ValueError) as error:
             raise AccessError(
                 f"Consul's agent on {host.name} does not answer as it should",

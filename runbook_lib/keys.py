@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
 
+from . import private_files
 from .errors import PrerequisiteError
 from .params import Params
 from .resources import Host
@@ -42,9 +40,9 @@ def operator_key(params: Params) -> KeyPair:
     path = folder(params) / "id_ed25519"
     try:
         if not path.exists():
-            _make(path, params.deployment)
-        mode = path.stat().st_mode & 0o777
-        text = path.read_text(encoding="ascii")
+            key = asyncssh.generate_private_key("ssh-ed25519", comment=params.deployment)
+            private_files.create(path, key.export_private_key())
+        text = private_files.read(path, "the operator's SSH key")
     except (OSError, UnicodeDecodeError) as error:
         raise PrerequisiteError(
             "the operator's SSH key cannot be made or read",
@@ -52,14 +50,6 @@ def operator_key(params: Params) -> KeyPair:
             seen=error,
             remedy="make the folder writable for yourself, or choose another one with the parameter keys",
         ) from None
-    if mode & 0o077:
-        raise PrerequisiteError(
-            "the operator's SSH key is open to other accounts",
-            resource=str(path),
-            expected="mode 600",
-            seen=f"mode {mode:o}",
-            remedy=f"chmod 600 {path}",
-        )
     return KeyPair(path, _public(text, params.deployment, path))
 
 
@@ -75,7 +65,7 @@ class KnownHosts:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _private_folder(path.parent)
+        private_files.folder(path.parent)
         path.touch(mode=0o600)
 
     @classmethod
@@ -101,28 +91,6 @@ class KnownHosts:
         kind, encoded = public_key.split()[:2]
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{alias} {kind} {encoded}\n")
-
-
-def _make(path: Path, comment: str) -> None:
-    _private_folder(path.parent)
-    text = asyncssh.generate_private_key("ssh-ed25519", comment=comment).export_private_key()
-    # mkstemp gives mode 0600; linking it into place never replaces a key that another process made meanwhile.
-    number, name = tempfile.mkstemp(prefix=".id_ed25519.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, path)
-    finally:
-        Path(name).unlink()
-
-
-def _private_folder(path: Path) -> None:
-    if not path.is_dir():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
 
 
 def _public(private_text: str, comment: str, path: Path) -> str:

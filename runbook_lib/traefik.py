@@ -12,6 +12,7 @@ import httpx
 
 from . import wait
 from .access import Access
+from .credentials import DASHBOARD_USER
 from .errors import AccessError
 from .resources import Host
 
@@ -89,6 +90,12 @@ def services(access: Access, host: Host) -> tuple[Service, ...]:
     )
 
 
+def dashboard_status(access: Access, host: Host, *, password: bool = True) -> int:
+    """The HTTP status of the dashboard's API, asked with or without its password."""
+    with _dashboard(access, host, password=password) as client:
+        return client.get("/api/overview").status_code
+
+
 def until_up(access: Access, hosts: Iterable[Host], timeout: float | None = None) -> None:
     """Return once the dashboard of every host answers.
 
@@ -112,10 +119,12 @@ def until_up(access: Access, hosts: Iterable[Host], timeout: float | None = None
 
 
 @contextmanager
-def _dashboard(access: Access, host: Host) -> Iterator[httpx.Client]:
+def _dashboard(access: Access, host: Host, *, password: bool = True) -> Iterator[httpx.Client]:
+    held = access.credentials
+    auth = httpx.BasicAuth(DASHBOARD_USER, held.dashboard_password) if held and password else None
     with access.forward(host, DASHBOARD, via="bastion") as there:
         try:
-            with httpx.Client(base_url=there.url, trust_env=False, timeout=10) as client:
+            with httpx.Client(base_url=there.url, auth=auth, trust_env=False, timeout=10) as client:
                 yield client
         except (httpx.HTTPError, ValueError, KeyError) as error:
             raise AccessError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -189,7 +189,7 @@ def host_setup(site: Site, cloud: CloudName) -> Iterator[Check]:
             equal(f"{host.name}: the console's last line", FINISHED, site.console(host).strip().rpartition("\n")[2]),
         ]
 
-    return _each(one, site.hosts("consul", cloud))
+    return each(one, site.hosts("consul", cloud))
 
 
 # What a syslog daemon or the journal has of Consul, in lines.
@@ -225,7 +225,7 @@ def wan_files(site: Site) -> Iterator[Check]:
         text = site.access.run(host, f"cat {consul.WAN_FILE}").stdout
         return [equal(f"{host.name}: retry_join_wan", wanted, json.loads(text)["retry_join_wan"])]
 
-    return _each(one, site.hosts("consul"))
+    return each(one, site.hosts("consul"))
 
 
 # ---- 03_traefik ------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def balancers(site: Site) -> Iterator[Check]:
             equal(f"{host.name}: only services so tagged", "Tag(`traefik.tags=exposed`)", catalog["constraints"]),
         ]
 
-    return _each(one, site.hosts("traefik"))
+    return each(one, site.hosts("traefik"))
 
 
 def clients(site: Site) -> Iterator[Check]:
@@ -371,7 +371,8 @@ def _opens(site: Site, host: Host, address: str, port: int) -> bool:
     return site.access.run(host, command, check=False).exit_status == 0
 
 
-def _each(work: Any, hosts: Iterable[Host]) -> Iterator[Check]:
+def each(work: Callable[[Host], Iterable[Check]], hosts: Iterable[Host]) -> Iterator[Check]:
+    """The checks of every host, in the hosts' order, made at the same time."""
     wanted = tuple(hosts)
     with ThreadPoolExecutor(max(1, len(wanted))) as pool:
         for checks in pool.map(work, wanted):

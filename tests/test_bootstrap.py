@@ -13,15 +13,17 @@ from runbook_lib.params import Params
 from runbook_lib.resources import CloudName
 
 EVERY = [(cloud, role) for cloud in ("aws", "gcp") for role in bootstrap.PARTS]
+ARTICLE = Params(security="article")
 
 
+@pytest.mark.parametrize("params", [Params(), ARTICLE], ids=lambda params: params.security)
 @pytest.mark.parametrize(("cloud", "role"), EVERY)
-def test_every_script_is_valid_shell_and_fits_user_data(cloud: CloudName, role: str) -> None:
-    script = bootstrap.script(Params(), cloud, role, f"server-{cloud}-{role}-1")
+def test_every_script_is_valid_shell_and_fits_user_data(cloud: CloudName, role: str, params: Params) -> None:
+    script = bootstrap.script(params, cloud, role, f"server-{cloud}-{role}-1")
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     # EC2 takes at most 16 KiB of user data.
     assert len(script.encode()) < 16 * 1024
-    assert script.rstrip().endswith('say "boot finished"')
+    assert script.rstrip().endswith('record "boot finished"')
 
 
 def test_an_unknown_role_is_refused() -> None:
@@ -80,3 +82,37 @@ def test_traefik_reads_the_local_agent_and_publishes_tagged_services_only() -> N
     assert "traefik.tags=exposed" in catalog["constraints"]
     assert config["entryPoints"]["http"]["address"] == ":80"
     assert config["entryPoints"]["traefik"]["address"] == ":8080"
+
+
+def test_nothing_that_needs_a_secret_starts_before_it_is_there() -> None:
+    script = bootstrap.script(Params(), "aws", "traefik", "x")
+    assert f"ConditionPathExists={bootstrap.SECRETS}\n" in script
+    assert f"ConditionPathExists={bootstrap.TRAEFIK_TOKEN}\n" in script
+    assert "ConditionPathExists" not in bootstrap.script(ARTICLE, "aws", "traefik", "x")
+
+
+def test_hardened_agents_encrypt_and_ask_for_tokens_and_the_article_s_do_not() -> None:
+    hardened = bootstrap.consul_config(Params(), "aws", "consul", "x")
+    assert all(hardened[name] is True for name in ("verify_incoming_rpc", "verify_outgoing", "verify_server_hostname"))
+    assert (hardened["acl"]["enabled"], hardened["acl"]["default_policy"]) == (True, "deny")
+    assert hardened["client_addr"] == "127.0.0.1"
+    article = bootstrap.consul_config(ARTICLE, "aws", "consul", "x")
+    assert article["client_addr"] == "0.0.0.0"
+    assert not {"acl", "ca_file", "encrypt"} & article.keys()
+
+
+def test_the_dashboard_asks_for_a_password_unless_it_is_the_article_s() -> None:
+    assert bootstrap.traefik_config(Params())["api"]["insecure"] is False
+    assert "dashboard.yml" in bootstrap.script(Params(), "gcp", "traefik", "x")
+    assert bootstrap.traefik_config(ARTICLE)["api"]["insecure"] is True
+    assert "dashboard.yml" not in bootstrap.script(ARTICLE, "gcp", "traefik", "x")
+    router = bootstrap.dashboard_config()["http"]["routers"]["dashboard"]
+    assert (router["entryPoints"], router["middlewares"][0]) == (["traefik"], "password")
+
+
+def test_no_service_runs_as_root_but_dnsmasq_which_drops_its_rights() -> None:
+    for cloud, role in EVERY:
+        script = bootstrap.script(Params(), cloud, role, "x")
+        units = re.findall(r"service (\S+) .*?\n(.*?)\nUNIT", script, re.DOTALL)
+        assert {name for name, unit in units if "\nUser=" not in unit} <= {"dnsmasq"}
+        assert len(units) == script.count("<<'UNIT'")

@@ -83,20 +83,21 @@ class Loopback:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.params = Params(timeout=30)
+        self.credentials = None  # agents without access control; those with it are in test_acl.py
         self.reloads = 0
 
     def forward(self, host: Host, port: int) -> Any:
         there = SimpleNamespace(host=host.private_ip, port=port)
         return nullcontext(there)
 
-    def put(self, host: Host, text: str, path: str) -> bool:
+    def put(self, host: Host, text: str, path: str, **_: object) -> bool:
         target = self.folder / host.name / Path(path).name
         changed = not target.exists() or target.read_text() != text
         target.write_text(text)
         return changed
 
     def run(self, host: Host, command: str, **_: object) -> Result:
-        assert command == "consul reload"
+        assert command == "systemctl reload consul"
         self.reloads += 1
         subprocess.run(
             [str(CONSUL), "reload", f"-http-addr={host.private_ip}:8500"], check=True, capture_output=True, timeout=30

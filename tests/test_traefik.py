@@ -36,7 +36,7 @@ pytestmark = [
 # Two test processes at the same time must not meet: each has a loopback network of its own.
 NET = f"127.{124 + os.getpid() // 250 % 60}.{os.getpid() % 250}"
 PORT = 8000
-PARAMS = Params(internet_proxy="", timeout=30)
+PARAMS = Params(internet_proxy="", timeout=30, security="article")
 
 
 def host(number: int, name: str, role: str) -> Host:
@@ -51,6 +51,7 @@ class Loopback:
     """Stands in for SSH, which has tests of its own."""
 
     params = PARAMS
+    credentials = None  # no password; the dashboard with one is in tests/e2e
 
     def forward(self, host: Host, port: int, *, via: str = "host") -> Any:
         assert (via, port) in {("bastion", 8080), ("host", 8500)}

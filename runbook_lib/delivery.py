@@ -1,0 +1,133 @@
+"""Secrets on their way to hosts: which file each role gets, and laying them down over SSH.
+
+Boot scripts hold no secret, as whoever may describe an instance can read them. They leave Consul and Traefik set up
+but not started; with these files in place they start, now and at every later boot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from . import wait
+from .access import Access
+from .bootstrap import BOOT_RECORD, FINISHED, SECRETS, TLS, TRAEFIK_TOKEN, TRAEFIK_USERS
+from .credentials import Credentials
+from .errors import AccessError
+from .resources import Host
+
+AGENT = f"{TLS}/agent.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file for a host; its content is secret."""
+
+    path: str
+    owner: str
+    mode: str
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one host was given: files that are new or different now, and the services (re)started for them."""
+
+    host: str
+    files: tuple[str, ...]
+    restarted: tuple[str, ...]
+
+
+def names(host: Host) -> tuple[str, ...]:
+    """The names in a host's certificate. An agent that asks a server insists on ``server.DATACENTER.consul``."""
+    kind = "server" if host.role == "consul" else "client"
+    return (f"{kind}.{host.datacenter}.consul", "localhost")
+
+
+def files(held: Credentials, host: Host) -> tuple[File, ...]:
+    """What a host of a role gets, but for its certificate. Pure; none for a bastion."""
+    if host.role == "bastion":
+        return ()
+    tokens = held.tokens[host.datacenter]
+    own = {"agent": tokens["server" if host.role == "consul" else "client"].secret, "default": tokens["names"].secret}
+    if host.role == "consul":
+        # With it the first leader starts access control; Consul 1.11 calls it initial_management, and takes both.
+        own["master"] = tokens["management"].secret
+    config = {"encrypt": held.gossip_key, "acl": {"tokens": own}}
+    found = [
+        File(f"{TLS}/authority.pem", "root:root", "0644", held.authority.certificate),
+        File(SECRETS, "root:consul", "0640", json.dumps(config, indent=2) + "\n"),
+    ]
+    if host.role == "traefik":
+        found += [
+            File(TRAEFIK_TOKEN, "root:traefik", "0640", tokens["traefik"].secret),
+            File(TRAEFIK_USERS, "root:traefik", "0640", held.dashboard_users),
+        ]
+    return tuple(found)
+
+
+def services(host: Host) -> tuple[str, ...]:
+    """The services that wait for a host's secrets, in the order in which they start."""
+    return {"consul": ("consul",), "web": ("consul",), "traefik": ("consul", "traefik")}.get(host.role, ())
+
+
+def deliver(access: Access, hosts: Iterable[Host]) -> tuple[Delivered, ...]:
+    """Give hosts their secrets and start what waits for them; what is right already is left alone.
+
+    Nothing at the article's level, where there are none and services start by themselves.
+
+    Args:
+        access: the way to the hosts, with the deployment's secrets.
+        hosts: which; bastions get nothing.
+
+    Raises:
+        WaitTimeout: a boot script does not end.
+        AccessError: a boot script failed, or a host is not reached.
+    """
+    held = access.credentials
+    wanted = [host for host in hosts if services(host)]
+    if held is None or not wanted:
+        return ()
+    with ThreadPoolExecutor(min(32, len(wanted))) as pool:
+        return tuple(pool.map(lambda host: _one(access, held, host), wanted))
+
+
+def until_booted(access: Access, host: Host) -> None:
+    """Return once a host's boot script has run to its end.
+
+    Raises:
+        WaitTimeout: it does not end.
+        AccessError: it failed.
+    """
+    said = wait.until(
+        lambda: access.run(host, f"cat {BOOT_RECORD} 2>/dev/null || true"),
+        lambda result: bool(result.stdout.strip()),
+        what=f"the boot script of {host.name} to end",
+        timeout=access.params.timeout,
+        remedy=f"read the console output of {host.name}",
+        describe=lambda result: "it is running",
+        tolerate=(AccessError,),
+    ).stdout.strip()
+    if said != FINISHED:
+        raise AccessError(
+            f"the boot script of {host.name} failed",
+            resource=host.name,
+            expected=FINISHED,
+            seen=said,
+            remedy="mend what the console output tells, and run the step again after replacing the instance",
+        )
+
+
+def _one(access: Access, held: Credentials, host: Host) -> Delivered:
+    until_booted(access, host)
+    given = [*files(held, host)]
+    present = access.run(host, f"sed -n '/BEGIN CERT/,/END CERT/p' {AGENT} 2>/dev/null || true").stdout
+    if not held.authority.accepts(present, names(host)):
+        given.append(File(AGENT, "root:consul", "0640", held.authority.issue(names(host))))
+    access.run(host, f"install -d -m 0755 {TLS}")
+    changed = tuple(f.path for f in given if access.put(host, f.content, f.path, mode=f.mode, owner=f.owner))
+    units = services(host)
+    access.run(host, f"systemctl {'restart' if changed else 'start'} {' '.join(units)}")
+    return Delivered(host.name, changed, units if changed else ())
