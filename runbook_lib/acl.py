@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from consul import ConsulException
-
 from . import wait
 from .access import Access
 from .consul import agent
 from .credentials import Credentials, Role, Token
+from .errors import AccessError
 from .resources import CloudName, Host
 
 
@@ -73,17 +72,18 @@ def grant(access: Access, host: Host) -> tuple[Granted, ...]:
     held = access.credentials
     if held is None:
         return ()
-    with agent(access, host, held.tokens[host.datacenter]["management"]) as there:
-        known = wait.until(
-            lambda: _look(there),
-            lambda seen: not isinstance(seen, str),
-            what=f"{host.name} to take the management token",
-            timeout=access.params.timeout,
-            remedy="is there a leader? If these servers were set up with other secrets, replace them: 05_teardown, then"
-            " the steps again",
-        )
-        assert not isinstance(known, str)
-        found_policies, found_tokens = known
+    management = held.tokens[host.datacenter]["management"]
+    found_policies, found_tokens = wait.until(
+        lambda: _look(access, host, management),
+        lambda _: True,
+        what=f"{host.name} to take the management token",
+        timeout=access.params.timeout,
+        remedy="is there a leader? If these servers were set up with other secrets, replace them: 05_teardown, then"
+        " the steps again",
+        # Access control is set up by the first leader, a moment after its election.
+        tolerate=(AccessError,),
+    )
+    with agent(access, host, management) as there:
         return tuple(
             Granted(
                 policy.role,
@@ -99,18 +99,13 @@ def _wanted(held: Credentials, host: Host) -> Iterator[tuple[Policy, Token]]:
     return ((policy, held.tokens[host.datacenter][policy.role]) for policy in policies(host.cloud))
 
 
-def _look(there: Any) -> tuple[dict[str, Any], dict[str, Any]] | str:
-    """The datacenter's policies by name and tokens by accessor; or why it does not tell (yet).
-
-    It needs a leader that has set up access control, which takes a moment after the election.
-    """
-    try:
+def _look(access: Access, host: Host, management: Token) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The datacenter's policies by name and tokens by accessor."""
+    with agent(access, host, management) as there:
         return (
             {item["Name"]: item for item in there.acl.policy.list()},
             {item["AccessorID"]: item for item in there.acl.tokens.list()},
         )
-    except ConsulException as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def _set_policy(there: Any, policy: Policy, found: Mapping[str, Any] | None) -> str:

@@ -12,7 +12,8 @@ from runbook_lib import bootstrap
 from runbook_lib.params import Params
 from runbook_lib.resources import CloudName
 
-EVERY = [(cloud, role) for cloud in ("aws", "gcp") for role in bootstrap.PARTS]
+CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
+EVERY = [(cloud, role) for cloud in CLOUDS for role in bootstrap.PARTS]
 ARTICLE = Params(security="article")
 
 
