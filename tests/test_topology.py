@@ -293,10 +293,10 @@ def test_what_is_open_is_told_by_role() -> None:
         "8301 tcp+udp from consul, traefik, web",
         "80 from anywhere",
         "8080 from bastion",
-        "icmp echo from here, there",
+        "icmp echo from this cloud, the other cloud",
     )
     bastion = reached(Params())["bastion"]
-    assert "80, 443 from here-private (GCP)" in bastion
+    assert "80, 443 from private hosts (GCP)" in bastion
     assert reached(Params(security="article"))["bastion"] == ("all from anywhere",)
 
 

@@ -22,6 +22,13 @@ from .nodes import Role
 IpProtocol = Literal["tcp", "udp", "icmp", "all"]
 # Places are address ranges: everybody, this cloud's and the other cloud's network, and their private subnets.
 Place = Literal["anywhere", "here", "there", "here-private", "there-private"]
+_PLACES: Mapping[Place, str] = {
+    "anywhere": "anywhere",
+    "here": "this cloud",
+    "there": "the other cloud",
+    "here-private": "private hosts",
+    "there-private": "the other cloud's private hosts",
+}
 
 GROUPS: Mapping[Role, tuple[str, ...]] = {
     "bastion": ("bastion",),
@@ -203,7 +210,7 @@ def _line(rule: Rule) -> str:
     opened = [number if names == ["tcp"] else f"{number} {'+'.join(names)}" for number, names in ports.items()]
     roles = [role for role, carried in GROUPS.items() if {*rule.groups} & {*carried}]
     only = f" ({rule.clouds[0].upper()})" if len(rule.clouds) == 1 else ""
-    return f"{', '.join(opened)} from {', '.join([*roles, *rule.places])}{only}"
+    return f"{', '.join(opened)} from {', '.join([*roles, *(_PLACES[place] for place in rule.places)])}{only}"
 
 
 def _port(port: Port) -> str:
