@@ -1,6 +1,6 @@
 """The rule table held against the firewalls: packets are sent from inside the hosts, and counted where they arrive.
 
-What should arrive is derived in ``reach``; both ends of a probe are ``templates/probe.py``, run on the hosts over SSH.
+What should arrive is derived in ``reach``; both ends of a probe are ``probe.py``, run on the hosts over SSH.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _observe(
 
 
 def _run(access: Access, host: Host, order: Mapping[str, Any]) -> str:
-    script = files(__package__).joinpath("templates/probe.py").read_text(encoding="utf-8")
+    script = files(__package__).joinpath("probe.py").read_text(encoding="utf-8")
     return access.run(host, f"python3 - {shlex.quote(json.dumps(order))}", text=script).stdout
 
 

@@ -59,8 +59,8 @@ def architecture(site: Site) -> Picture:
     axes.axis("off")
     _box(axes, (30, 57, 40, 4), "internet", fill="#e8eef5")
     words = [_cloud(axes, _title(site, cloud), groups[cloud], left=left, height=height) for cloud, left in places]
-    words.append(_link(axes, site, found))
     words.append(_openings(axes, opened, 48 - height))
+    words.append(_link(axes, site, found))
     return Picture(_svg(figure), "Architecture now. " + " ".join(words))
 
 
@@ -133,7 +133,7 @@ def reach_chart(matrix: Matrix) -> Picture:
     figure.legend(handles=_legend(), loc="outside upper center", ncols=6, frameon=False, fontsize=7)
     figure.supxlabel("sent to", fontsize=8)
     figure.supylabel("sent from", fontsize=8)
-    return Picture(_svg(figure), f"Packets sent and arrived, by kind of host. {matrix}")
+    return Picture(_svg(figure), f"Packets by kind of host. {'; '.join(map(str.strip, str(matrix).splitlines()))}.")
 
 
 def _answered_by(answer: Answer) -> str:
