@@ -125,9 +125,10 @@ def reach_chart(matrix: Matrix) -> Picture:
             grid[row][column] |= _mark(matrix, probe)
         _panel(axes, grid)
         axes.set_title(f"port {port}", fontsize=8)
-        axes.set_yticks(_middles(senders), senders if place % wide == 0 else [""] * len(senders), fontsize=6)
-        last = place + wide >= len(ports)
-        axes.set_xticks(_middles(receivers), receivers if last else [""] * len(receivers), fontsize=6, rotation=90)
+        # Names stand at the outer panels alone.
+        left, last = place % wide == 0, place + wide >= len(ports)
+        axes.set_yticks(_middles(senders) if left else [], senders if left else [], fontsize=6)
+        axes.set_xticks(_middles(receivers) if last else [], receivers if last else [], fontsize=6, rotation=90)
     for axes in list(panels.flat)[len(ports) :]:
         axes.axis("off")
     figure.legend(handles=_legend(), loc="outside upper center", ncols=6, frameon=False, fontsize=7)

@@ -200,7 +200,7 @@ def few(site: Site) -> tuple[Host, ...]:
 def arriving(site: Site, rules: Sequence[Rule], few: tuple[Host, ...], port: int) -> frozenset[Probe]:
     """What should arrive at a port, by a table."""
     ranges = {cloud: places(site.params, cloud, None) for cloud in verify.CLOUDS}
-    policy = Policy(rules, ranges, site.hosts())
+    policy = Policy(rules, ranges, few)
     return frozenset(one for one in probes(few, (port,)) if policy.passes(one))
 
 
