@@ -21,7 +21,7 @@ from runbook_lib.topology.rules import Port, Rule, groups, table
 from tests.e2e.operators import DEPLOYMENT, PROJECT, Operator
 from tests.e2e.records import Run
 
-MUTATIONS, SEED = 32, 20171106
+MUTATIONS, SEED = 30, 20171106
 
 
 @pytest.fixture(scope="module")
