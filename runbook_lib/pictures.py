@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import verify
+from .matrix import Matrix
+from .reach import Probe
 from .resources import CloudName, Found, Host
 from .site import Site
-from .topology.nodes import Node
+from .topology.nodes import Node, Role
+from .topology.rules import reached
 from .visits import Answer, Outage
 
 # One colour a role, dark enough for white letters; every picture stands on a white ground of its own, so that it
@@ -48,12 +51,15 @@ def architecture(site: Site) -> Picture:
     groups = {cloud: _groups(site, cloud, found, [h for h in hosts if h.cloud == cloud]) for cloud, _ in places}
     # Many hosts make a taller picture, not smaller letters.
     height = max(48.0, *(sum(group.height for group in some) for some in groups.values()))
-    figure, axes = _figure(11, (height + 14) / 10)
+    opened = reached(site.params)
+    below = 4 + 1.7 * max(map(len, opened.values()))
+    figure, axes = _figure(11, (height + below + 14) / 10)
     axes.set_xlim(0, 100)
-    axes.set_ylim(48 - height, 62)
+    axes.set_ylim(48 - height - below, 62)
     axes.axis("off")
     _box(axes, (30, 57, 40, 4), "internet", fill="#e8eef5")
     words = [_cloud(axes, _title(site, cloud), groups[cloud], left=left, height=height) for cloud, left in places]
+    words.append(_openings(axes, opened, 48 - height))
     words.append(_link(axes, site, found))
     return Picture(_svg(figure), "Architecture now. " + " ".join(words))
 
@@ -103,8 +109,84 @@ def outage_chart(seen: Outage) -> Picture:
     )
 
 
+def reach_chart(matrix: Matrix) -> Picture:
+    """What reached what: a panel a port, a row a kind of sender, a column a kind of receiver; mismatches are red."""
+    kinds = matrix.kinds
+    senders = sorted({kinds[probe.source] for probe in matrix.expected})
+    receivers = sorted({_receiver(kinds, probe) for probe in matrix.expected})
+    ports = list(dict.fromkeys(probe.port for probe in matrix.expected))
+    wide = min(4, len(ports))
+    tall = -(-len(ports) // wide)
+    figure, panels = _figure(0.8 + 2.5 * wide, 1.6 + 2.1 * tall, tall, wide)
+    for place, (axes, port) in enumerate(zip(panels.flat, ports, strict=False)):
+        grid = [[_EMPTY] * len(receivers) for _ in senders]
+        for probe in (one for one in matrix.expected if one.port == port):
+            row, column = senders.index(kinds[probe.source]), receivers.index(_receiver(kinds, probe))
+            grid[row][column] |= _mark(matrix, probe)
+        _panel(axes, grid)
+        axes.set_title(f"port {port}", fontsize=8)
+        # Names stand at the outer panels alone.
+        left, last = place % wide == 0, place + wide >= len(ports)
+        axes.set_yticks(_middles(senders) if left else [], senders if left else [], fontsize=6)
+        axes.set_xticks(_middles(receivers) if last else [], receivers if last else [], fontsize=6, rotation=90)
+    for axes in list(panels.flat)[len(ports) :]:
+        axes.axis("off")
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=6, frameon=False, fontsize=7)
+    figure.supxlabel("sent to", fontsize=8)
+    figure.supylabel("sent from", fontsize=8)
+    return Picture(_svg(figure), f"Packets by kind of host. {'; '.join(map(str.strip, str(matrix).splitlines()))}.")
+
+
 def _answered_by(answer: Answer) -> str:
     return answer.server or (f"HTTP {answer.status}" if answer.status else "no answer")
+
+
+# ---- the matrix's parts ----------------------------------------------------------------------------------
+
+# A cell's marks are bits: nothing was sent, it was sent and dropped, TCP or UDP arrived, not as it should be.
+_EMPTY, _SENT, _TCP, _UDP, _WRONG = 0, 1, 2, 4, 8
+_MARKS: Mapping[str, tuple[int, str]] = {
+    "not sent": (_EMPTY, "#ffffff"),
+    "dropped": (_SENT, "#e4e4e4"),
+    "TCP arrived": (_SENT | _TCP, "#8cbfe6"),
+    "UDP arrived": (_SENT | _UDP, "#f3b562"),
+    "both arrived": (_SENT | _TCP | _UDP, "#1668a8"),
+    "mismatch": (_SENT | _WRONG, _FAILED),
+}
+
+
+def _receiver(kinds: Mapping[str, str], probe: Probe) -> str:
+    return kinds[probe.to] + (", public" if probe.way == "public" else "")
+
+
+def _mark(matrix: Matrix, probe: Probe) -> int:
+    arrived = probe in matrix.arrived
+    seen = (_TCP if probe.protocol == "tcp" else _UDP) if arrived else _EMPTY
+    return _SENT | seen | (_WRONG if arrived != matrix.expected[probe] else _EMPTY)
+
+
+def _panel(axes: Any, grid: Sequence[Sequence[int]]) -> None:
+    from matplotlib.colors import ListedColormap
+
+    order = [bits for bits, _ in _MARKS.values()]
+    shown = [[len(order) - 1 if bits & _WRONG else order.index(bits) for bits in row] for row in grid]
+    colours = ListedColormap([colour for _, colour in _MARKS.values()])
+    axes.pcolormesh(shown, cmap=colours, vmin=-0.5, vmax=len(order) - 0.5, edgecolors="white", linewidth=0.8)
+    for row, marks in enumerate(shown):
+        for column, mark in enumerate(marks):
+            if mark == len(order) - 1:  # a red cell is told by its sign, too
+                axes.text(column + 0.5, row + 0.5, "✗", ha="center", va="center", fontsize=6, color="white")
+    axes.invert_yaxis()
+
+
+def _middles(cells: Sequence[str]) -> list[float]:
+    return [place + 0.5 for place in range(len(cells))]
+
+
+def _legend() -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [Patch(facecolor=colour, edgecolor="#bbbbbb", label=name) for name, (_, colour) in _MARKS.items()]
 
 
 # ---- the architecture's parts ----------------------------------------------------------------------------
@@ -189,6 +271,16 @@ def _link(axes: Any, site: Site, found: Mapping[str, Found]) -> str:
     return f"VPN: {up} of 4 tunnels up."
 
 
+def _openings(axes: Any, opened: Mapping[Role, Sequence[str]], top: float) -> str:
+    """What is open to whom, a column a role, under its colour; returns the same in words."""
+    for column, (role, lines) in enumerate(opened.items()):
+        left = 1 + 24.7 * column
+        _box(axes, (left, top - 3, 23.7, 1.9), role, fill=COLOURS[role], edge=COLOURS[role], text="white", size=7)
+        for row, line in enumerate(lines):
+            axes.text(left + 0.4, top - 4.2 - 1.7 * row, line, fontsize=6.2, va="center", color=_LINE)
+    return "Open: " + ". ".join(f"{role}: {', '.join(lines)}" for role, lines in opened.items()) + "."
+
+
 def _subnets(site: Site, cloud: CloudName, found: Mapping[str, Found]) -> list[tuple[str, str, bool, int]]:
     """(name, range, public, position among its kind) of each subnet that exists."""
     dep = site.params.deployment
@@ -210,10 +302,13 @@ def _stands_in(node: Node | None, public: bool, index: int) -> bool:
 # ---- drawing ---------------------------------------------------------------------------------------------
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 0, columns: int = 0) -> tuple[Any, Any]:
+    """A figure with its axes, or with an array of them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    if rows:
+        return figure, figure.subplots(rows, columns, squeeze=False)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

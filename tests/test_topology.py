@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.params import Params
+from runbook_lib.plan import plan
 from runbook_lib.resources import Ref, Resource
-from runbook_lib.topology import GROUPS, RULES, ExistingNetwork, Topology, topology
+from runbook_lib.topology import GROUPS, ExistingNetwork, Topology, firewall, table, topology
 from runbook_lib.topology.network import inside
-from runbook_lib.topology.rules import groups
+from runbook_lib.topology.rules import groups, reached
+from tests.standing import standing
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOGsz/gDYt0aHmeVEmOZ2G8Y8TQJgqPrsDDQqxG5Y09r somebody"
 EXISTING = ExistingNetwork(
@@ -176,7 +178,7 @@ def reach(cloud: str, wanted: Topology, group: str) -> set[tuple[str, str, str]]
             source = entry["source"]
             source = source.key.removeprefix("aws:security_group:demo-") if isinstance(source, Ref) else source
             low, high = entry["low"], entry["high"]
-            ports = "" if not low else str(low) if low == high else f"{low}-{high}"
+            ports = "" if low < 1 else str(low) if high in (low, -1) else f"{low}-{high}"
             seen.add((entry["protocol"], ports, source))
         return seen
     for rule in of_kind(wanted, "gcp", "firewall"):
@@ -192,32 +194,120 @@ PRIVATE = {"aws": {"172.30.3.128/27", "172.30.3.160/27", "172.30.3.192/27"}, "gc
 AGENTS = ("consul-servers", "consul-clients", "consul-traefik")
 
 
+ANYWHERE = "0.0.0.0/0"
+
+
+def both(port: str, *sources: str) -> set[tuple[str, str, str]]:
+    return {(protocol, port, source) for protocol in ("tcp", "udp") for source in sources}
+
+
+def tcp(port: str, *sources: str) -> set[tuple[str, str, str]]:
+    return {("tcp", port, source) for source in sources}
+
+
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
-def test_both_firewalls_open_the_table_and_nothing_else(wanted: Topology, cloud: str) -> None:
+def test_hardened_opens_what_roles_need_and_nothing_else(wanted: Topology, cloud: str) -> None:
     other = "gcp" if cloud == "aws" else "aws"
-    ping = {("icmp", "", cidr) for cidr in HERE["aws"] | HERE["gcp"]}
-    ssh = {("tcp", "22", "bastion")}
-    lan = {(protocol, "8301", agent) for protocol in ("tcp", "udp") for agent in AGENTS}
-    wan = {(protocol, "8302", source) for protocol in ("tcp", "udp") for source in ("consul-servers", *PRIVATE[other])}
-    rpc = {("tcp", "8300", source) for source in (*AGENTS, *PRIVATE[other])}
+    # GCP's rules know no types of ICMP.
+    echo = {("icmp", "8" if cloud == "aws" else "", cidr) for cidr in HERE["aws"] | HERE["gcp"]}
+    ssh, lan = tcp("22", "bastion"), both("8301", *AGENTS)
+    wan = both("8302", "consul-servers", *PRIVATE[other]) | tcp("8300", *AGENTS, *PRIVATE[other])
     expected = {
-        "bastion": {("tcp", "22", "0.0.0.0/0")} | ping,
-        "consul-servers": ssh | lan | wan | rpc | ping | {("tcp", "8500", "bastion")},
-        "consul-clients": ssh | lan | ping,
+        "bastion": tcp("22", ANYWHERE) | echo,
+        "consul-servers": ssh | lan | wan | echo,
+        "consul-clients": ssh | lan | echo,
         "consul-traefik": lan,
-        "traefik": {("tcp", "80", "0.0.0.0/0"), ("tcp", "443", "0.0.0.0/0"), ("tcp", "8080", "bastion")} | ssh | ping,
-        "web": {("tcp", "80", "traefik")},
+        "traefik": tcp("80", ANYWHERE) | tcp("8080", "bastion") | ssh | echo,
+        "web": tcp("80", "traefik"),
     }
     if cloud == "gcp":
-        expected["bastion"] |= {("all", "", cidr) for cidr in PRIVATE["gcp"]}
+        expected["bastion"] |= tcp("80", *PRIVATE["gcp"]) | tcp("443", *PRIVATE["gcp"])
     assert {group: reach(cloud, wanted, group) for group in groups()} == expected
 
 
-def test_the_table_speaks_of_groups_that_exist() -> None:
-    for rule in RULES:
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_article_opens_what_the_article_lists(cloud: str) -> None:
+    servers = both("53", ANYWHERE) | both("8301", ANYWHERE) | both("8302", ANYWHERE) | {("icmp", "", ANYWHERE)}
+    for port in ("22", "8300", "8500"):
+        servers |= tcp(port, ANYWHERE)
+    clients = tcp("8300", *AGENTS) | both("8301", *AGENTS) | (tcp("8500", *AGENTS) if cloud == "gcp" else set())
+    public = tcp("80", ANYWHERE) | tcp("443", ANYWHERE)
+    expected = {
+        "bastion": {("all", "", ANYWHERE)},
+        "consul-servers": servers,
+        "consul-clients": clients | tcp("22", "bastion"),
+        "consul-traefik": clients,
+        "traefik": public | tcp("22", "bastion") | tcp("8080", "bastion"),
+        "web": public if cloud == "aws" else tcp("80", "traefik"),
+    }
+    seen = make(security="article")
+    assert {group: reach(cloud, seen, group) for group in groups()} == expected
+
+
+def test_hardened_never_opens_consuls_api_its_names_or_an_unused_port(wanted: Topology) -> None:
+    ports = {port for cloud in ("aws", "gcp") for group in groups() for _, port, _ in reach(cloud, wanted, group)}
+    assert not ports & {"53", "8500", "8600"}
+    assert ports == {"", "8", "22", "80", "443", "8080", "8300", "8301", "8302"}
+    anywhere = {
+        (group, port)
+        for cloud in ("aws", "gcp")
+        for group in groups()
+        for _, port, source in reach(cloud, wanted, group)
+        if source == ANYWHERE
+    }
+    assert anywhere == {("bastion", "22"), ("traefik", "80")}
+
+
+@pytest.mark.parametrize("levels", [("hardened", "article"), ("article", "hardened")])
+def test_another_level_of_security_changes_rules_alone(levels: tuple[str, str]) -> None:
+    before, after = (Params.parse({"security": level}, source="test") for level in levels)
+    found = {**standing(after), **standing(before)}  # from the second step on: new rules, and what was there before
+
+    def work(params: Params) -> set[str]:
+        wanted = topology(params, public_key="ssh-ed25519 AAAA operator", script=lambda *_: "")
+        actions = list(plan(wanted, standing(before), "00_provision").work)
+        for step in ("01_bootstrap", "03_traefik", "04_test"):
+            actions += plan(wanted, found, step).work
+        return {f"{action.verb} {action.key.rpartition(':')[0]}" for action in actions}
+
+    # The VPN's addresses of a deployment that is only imagined differ from plan to plan.
+    assert work(after) - work(before) == {
+        "change aws:security_group_rules",
+        *(f"{verb} gcp:firewall" for verb in ("create", "change", "destroy")),
+    }
+
+
+@pytest.mark.parametrize("security", ["hardened", "article"])
+def test_the_table_speaks_of_groups_that_exist(security: str) -> None:
+    params = Params.parse({"security": security}, source="test")
+    for rule in table(params):
         assert {*rule.to, *rule.groups} <= {*groups()}, rule.name
-    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert len({rule.name for rule in table(params)}) == len(table(params))
     assert all(GROUPS.values())
+    assert len(firewall(params)) == len(table(params))
+
+
+def test_what_is_open_is_told_by_role() -> None:
+    assert reached(Params())["traefik"] == (
+        "22 from bastion",
+        "8301 tcp+udp from consul, traefik, web",
+        "80 from anywhere",
+        "8080 from bastion",
+        "icmp echo from this cloud, the other cloud",
+    )
+    bastion = reached(Params())["bastion"]
+    assert "80, 443 from private hosts (GCP)" in bastion
+    assert reached(Params(security="article"))["bastion"] == ("all from anywhere",)
+
+
+def test_roles_and_service_accounts_may_read_what_auto_join_reads_and_no_more(wanted: Topology) -> None:
+    assert [role.spec["actions"] for role in of_kind(wanted, "aws", "iam_role")] == [["ec2:DescribeInstances"]]
+    scopes = {
+        tuple(account["scopes"])
+        for instance in of_kind(wanted, "gcp", "instance")
+        for account in instance.spec.get("service_accounts", [])
+    }
+    assert scopes == {("https://www.googleapis.com/auth/compute.readonly",)}
 
 
 def test_an_existing_network_is_used_and_nothing_of_it_is_wanted() -> None:

@@ -166,7 +166,8 @@ def _chain(interface: Interface, direction: str, links: Links) -> str:
         lines.append(f"ip {own} != {interface.address} drop")
     for rule in _ordered(interface.rules, direction):
         if rule.peers:
-            lines.append(f"ip {other} {_set(rule.peers)} {_protocol(rule)}{'return' if rule.allow else 'drop'}")
+            ends = f"ip {other} {_set(rule.peers)} " + (f"ip {own} {_set(rule.own)} " if rule.own else "")
+            lines.append(f"{ends}{_protocol(rule)}{'return' if rule.allow else 'drop'}")
     body = "\n".join(f"    {line}" for line in [*lines, "drop"])
     return f"  chain {direction}_{name} {{\n{body}\n  }}"
 
@@ -189,7 +190,10 @@ def _set(networks: Iterable[str]) -> str:
 def _protocol(rule: Rule) -> str:
     if rule.protocol == "all":
         return ""
-    if rule.protocol in ("tcp", "udp") and rule.ports:
+    if rule.protocol == "icmp" and rule.ports:
+        [(kind, code)] = rule.ports
+        return f"icmp type {kind} " + (f"icmp code {code} " if code >= 0 else "")
+    if rule.protocol in ("tcp", "udp", "sctp") and rule.ports:
         return f"{rule.protocol} dport {{ {', '.join(_merged(rule.ports))} }} "
     return f"meta l4proto {rule.protocol} "
 

@@ -28,10 +28,12 @@ class Rule:
     Args:
         direction: ``in`` or ``out``, seen from the instance.
         allow: accept or drop.
-        protocol: ``tcp``, ``udp``, ``icmp`` or ``all``.
-        ports: (low, high) pairs; empty for every port.
+        protocol: ``tcp``, ``udp``, ``sctp``, ``icmp``, the number of another one, or ``all``.
+        ports: (low, high) pairs; empty for every port. For ICMP one (type, code) pair, code -1 for every code.
         peers: networks of the other end, resolved to addresses; empty means NO peer (matches nothing).
         priority: lower is decided first; at the same priority a deny comes before an allow.
+        own: networks in which this end's address in the packet must be; empty for every address. It matters to an
+            instance that forwards what is not its own.
     """
 
     direction: Literal["in", "out"]
@@ -40,6 +42,7 @@ class Rule:
     ports: tuple[tuple[int, int], ...]
     peers: tuple[str, ...]
     priority: int = 1000
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ from ..resources import CloudName, Resource
 from . import aws, gcp
 from .network import ExistingNetwork
 from .nodes import STEP_OF_ROLE, Node, Role, nodes
-from .rules import GROUPS, RULES, Opening, Rule, firewall
+from .rules import GROUPS, Opening, Rule, firewall, table
 
 __all__ = [
     "GROUPS",
-    "RULES",
     "STEP_OF_ROLE",
     "ExistingNetwork",
     "Node",
@@ -26,6 +25,7 @@ __all__ = [
     "Script",
     "Topology",
     "firewall",
+    "table",
     "topology",
 ]
 

@@ -114,14 +114,16 @@ def _firewall(params: Params, vpc: Ref | str, network: ExistingNetwork | None) -
             continue
         yield _resource("security_group", f"{dep}-{name}", {"vpc": vpc, "description": f"{name} of {dep}"})
         opened: dict[tuple[str, int, int, Ref | str], dict[str, Any]] = {}
-        for rule in rules("aws"):
+        for rule in rules(params, "aws"):
             if name not in rule.to:
                 continue
             sources = [*map(group, rule.groups), *(cidr for place in rule.places for cidr in where[place])]
             for port in rule.ports:
+                # For ICMP the API has a type and a code there, -1 for any.
+                low, high = (port.low or -1, -1) if port.protocol == "icmp" else (port.low, port.high)
                 for source in sources:
-                    entry = {"protocol": port.protocol, "low": port.low, "high": port.high, "source": source}
-                    opened.setdefault((port.protocol, port.low, port.high, source), entry)
+                    entry = {"protocol": port.protocol, "low": low, "high": high, "source": source}
+                    opened.setdefault((port.protocol, low, high, source), entry)
         if opened:
             spec = {"group": group(name), "ingress": list(opened.values())}
             yield _resource("security_group_rules", f"{dep}-{name}", spec)

@@ -134,7 +134,7 @@ def _vpn(params: Params) -> Iterator[Resource]:
 
 def _firewall(params: Params, network: ExistingNetwork | None) -> Iterator[Resource]:
     where = places(params, "gcp", network)
-    for rule in rules("gcp"):
+    for rule in rules(params, "gcp"):
         # An existing network's bastion has its own rules.
         targets = [group for group in rule.to if not (network and group == "bastion")]
         if not targets:
@@ -155,7 +155,7 @@ def _allowed(ports: tuple[Port, ...]) -> list[dict[str, Any]]:
     by_protocol: dict[str, list[str]] = {}
     for port in ports:
         numbers = by_protocol.setdefault(port.protocol, [])
-        if port.low:
+        if port.low and port.protocol != "icmp":
             numbers.append(str(port.low) if port.low == port.high else f"{port.low}-{port.high}")
     return [{"I_p_protocol": name, **({"ports": numbers} if numbers else {})} for name, numbers in by_protocol.items()]
 

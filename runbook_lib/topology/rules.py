@@ -1,8 +1,12 @@
-"""Who may talk to whom: one table, the source of both clouds' firewalls.
+"""Who may talk to whom: one table a level of security, the source of both clouds' firewalls.
 
-A group is an AWS security group and a GCP network tag of the same name. The article opens more, most of it to
-everybody; what it makes reachable for a purpose stays reachable here, the rest is closed. Consul's DNS (8600 and 53)
-is asked by each host of itself only, so no rule opens it.
+A group is an AWS security group and a GCP network tag of the same name, and the groups are the same at both levels: a
+deployment changes its level by its rules alone.
+
+* ``hardened`` opens what one role needs of another, port by port. Consul's API (8500) answers on loopback only, its DNS
+  (8600, and 53 before it) is asked by each host of itself, and nothing listens on 443: no rule opens any of them. Port
+  443 is to be opened together with the certificate that it needs.
+* ``article`` opens what the article does, most of it to everybody.
 """
 
 from __future__ import annotations
@@ -11,12 +15,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..params import Params
 from ..resources import CloudName
 from .nodes import Role
 
 IpProtocol = Literal["tcp", "udp", "icmp", "all"]
 # Places are address ranges: everybody, this cloud's and the other cloud's network, and their private subnets.
 Place = Literal["anywhere", "here", "there", "here-private", "there-private"]
+_PLACES: Mapping[Place, str] = {
+    "anywhere": "anywhere",
+    "here": "this cloud",
+    "there": "the other cloud",
+    "here-private": "private hosts",
+    "there-private": "the other cloud's private hosts",
+}
 
 GROUPS: Mapping[Role, tuple[str, ...]] = {
     "bastion": ("bastion",),
@@ -29,7 +41,10 @@ GROUPS: Mapping[Role, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A protocol and, for TCP and UDP, a range of ports, both ends included."""
+    """A protocol and, for TCP and UDP, a range of ports, both ends included.
+
+    For ICMP ``low`` is a type (0: every type, as replies need no rule); GCP's rules know no types and open them all.
+    """
 
     protocol: IpProtocol
     low: int = 0
@@ -67,15 +82,18 @@ def _both(port: int) -> tuple[Port, ...]:
     return Port("tcp", port, port), Port("udp", port, port)
 
 
-_AGENTS = ("consul-servers", "consul-clients", "consul-traefik")
+_CLIENTS = ("consul-clients", "consul-traefik")
+_AGENTS = ("consul-servers", *_CLIENTS)
+_EVERY_HOST = ("bastion", "consul-servers", "consul-clients", "traefik")
+_ECHO = Port("icmp", 8, 8)
 
-RULES: tuple[Rule, ...] = (
+HARDENED: tuple[Rule, ...] = (
     Rule("ssh", "operators reach the bastion", ("bastion",), _tcp(22), places=("anywhere",)),
     Rule(
         "nat",
-        "private hosts reach the internet through the bastion, which must let their packets in",
+        "private hosts fetch packages and ask APIs through the bastion, which must let their packets in",
         ("bastion",),
-        (Port("all"),),
+        _tcp(80, 443),
         places=("here-private",),
         clouds=("gcp",),
     ),
@@ -90,29 +108,63 @@ RULES: tuple[Rule, ...] = (
     Rule("rpc", "agents ask their servers", ("consul-servers",), _tcp(8300), groups=_AGENTS),
     Rule(
         "serf-wan",
-        "servers of both datacenters gossip, and pass questions on to each other",
+        "servers of both datacenters gossip",
         ("consul-servers",),
-        (*_tcp(8300), *_both(8302)),
+        _both(8302),
         groups=("consul-servers",),
+        # Groups do not cross, and the servers' addresses are not known before they are made.
         places=("there-private",),
     ),
-    Rule("consul-http", "Consul's page and API by way of the bastion", ("consul-servers",), _tcp(8500), ("bastion",)),
-    Rule("traefik", "everybody reaches the published services", ("traefik",), _tcp(80, 443), places=("anywhere",)),
+    Rule(
+        "rpc-wan",
+        "servers pass questions on to the other datacenter",
+        ("consul-servers",),
+        _tcp(8300),
+        places=("there-private",),
+    ),
+    Rule("traefik", "everybody reaches the published services", ("traefik",), _tcp(80), places=("anywhere",)),
     Rule("dashboard", "Traefik's dashboard by way of the bastion", ("traefik",), _tcp(8080), ("bastion",)),
     Rule("web", "Traefik reaches the web servers of its cloud", ("web",), _tcp(80), groups=("traefik",)),
     Rule(
         "ping",
-        "hosts of both networks answer each other's echo requests",
-        ("bastion", "consul-servers", "consul-clients", "traefik"),
-        (Port("icmp"),),
+        "hosts of both networks answer each other's echo requests: the way to tell a firewall from a dead tunnel",
+        _EVERY_HOST,
+        (_ECHO,),
         places=("here", "there"),
     ),
 )
 
+ARTICLE: tuple[Rule, ...] = (
+    Rule("bastion", "everybody reaches all of the bastion", ("bastion",), (Port("all"),), places=("anywhere",)),
+    Rule(
+        "servers",
+        "everybody reaches Consul's servers",
+        ("consul-servers",),
+        (*_tcp(22, 8300, 8500), *_both(53), *_both(8301), *_both(8302), Port("icmp")),
+        places=("anywhere",),
+    ),
+    Rule("clients", "agents reach the clients", _CLIENTS, (*_tcp(8300), *_both(8301)), groups=_AGENTS),
+    Rule("clients-http", "agents ask the clients' API", _CLIENTS, _tcp(8500), groups=_AGENTS, clouds=("gcp",)),
+    Rule("traefik", "everybody reaches the load balancers", ("traefik",), _tcp(80, 443), places=("anywhere",)),
+    Rule("admin", "the bastion reaches dashboards and their hosts", ("traefik",), _tcp(22, 8080), ("bastion",)),
+    # In AWS the article's web servers carry the load balancers' group.
+    Rule("web-public", "everybody reaches web servers", ("web",), _tcp(80, 443), places=("anywhere",), clouds=("aws",)),
+    # What the article does not list and this runbook needs.
+    Rule(
+        "web", "Traefik reaches the web servers of its cloud", ("web",), _tcp(80), groups=("traefik",), clouds=("gcp",)
+    ),
+    Rule("ssh-inside", "the bastion reaches the web servers", ("consul-clients",), _tcp(22), groups=("bastion",)),
+)
 
-def rules(cloud: CloudName) -> Iterator[Rule]:
+
+def table(params: Params) -> tuple[Rule, ...]:
+    """The rules of a deployment's level of security."""
+    return HARDENED if params.security == "hardened" else ARTICLE
+
+
+def rules(params: Params, cloud: CloudName) -> Iterator[Rule]:
     """The rules that a cloud needs."""
-    return (rule for rule in RULES if cloud in rule.clouds)
+    return (rule for rule in table(params) if cloud in rule.clouds)
 
 
 def groups() -> tuple[str, ...]:
@@ -131,14 +183,39 @@ class Opening:
     clouds: tuple[str, ...]
 
 
-def firewall() -> tuple[Opening, ...]:
-    """The rule table, for people."""
+def firewall(params: Params) -> tuple[Opening, ...]:
+    """The rule table of a deployment's level of security, for people."""
     return tuple(
-        Opening(r.why, r.to, tuple(map(_port, r.ports)), (*r.groups, *r.places), tuple(r.clouds)) for r in RULES
+        Opening(r.why, r.to, tuple(map(_port, r.ports)), (*r.groups, *r.places), tuple(r.clouds)) for r in table(params)
     )
 
 
+def reached(params: Params) -> Mapping[Role, tuple[str, ...]]:
+    """For each role, what is open to whom, one line a rule: ``8080 from bastion``. Without a protocol, TCP is meant."""
+    return {
+        role: tuple(_line(rule) for rule in table(params) if {*rule.to} & {*carried})
+        for role, carried in GROUPS.items()
+    }
+
+
+def _line(rule: Rule) -> str:
+    """A rule in few words: ports of one number together, sources as roles."""
+    ports: dict[str, list[str]] = {}
+    for port in rule.ports:
+        protocol, _, number = _port(port).partition(" ")
+        if protocol in ("tcp", "udp"):
+            ports.setdefault(number, []).append(protocol)
+        else:
+            ports[_port(port)] = ["tcp"]
+    opened = [number if names == ["tcp"] else f"{number} {'+'.join(names)}" for number, names in ports.items()]
+    roles = [role for role, carried in GROUPS.items() if {*rule.groups} & {*carried}]
+    only = f" ({rule.clouds[0].upper()})" if len(rule.clouds) == 1 else ""
+    return f"{', '.join(opened)} from {', '.join([*roles, *(_PLACES[place] for place in rule.places)])}{only}"
+
+
 def _port(port: Port) -> str:
+    if port.protocol == "icmp":
+        return "icmp echo" if port == _ECHO else "icmp"
     if not port.low:
         return port.protocol
     return f"{port.protocol} {port.low}" + (f"-{port.high}" if port.high != port.low else "")

@@ -327,8 +327,12 @@ def test_a_refusal_names_the_resource_and_says_what_aws_said(lab: Lab) -> None:
             {"IpProtocol": "udp", "FromPort": 8301, "ToPort": 8301, "UserIdGroupPairs": [{"GroupId": "sg-1"}]},
         ),
         (
-            {"protocol": "icmp", "low": 0, "high": 0, "source": "10.0.0.0/8"},
+            {"protocol": "icmp", "low": -1, "high": -1, "source": "10.0.0.0/8"},
             {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]},
+        ),
+        (
+            {"protocol": "icmp", "low": 8, "high": -1, "source": "10.0.0.0/8"},
+            {"IpProtocol": "icmp", "FromPort": 8, "ToPort": -1, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]},
         ),
         (
             {"protocol": "all", "low": 0, "high": 0, "source": "::/0"},

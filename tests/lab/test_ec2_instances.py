@@ -276,7 +276,9 @@ def test_a_policy_taken_away_is_felt(world: World) -> None:
     ("17", 8301, 8302, ("udp", ((8301, 8302),))),
     ("tcp", 0, 65535, ("tcp", ())),
     ("icmp", -1, -1, ("icmp", ())),
-    ("icmp", 8, 0, ("icmp", ())),
+    ("icmp", 8, -1, ("icmp", ((8, -1),))),
+    ("icmp", 3, 4, ("icmp", ((3, 4),))),
+    ("50", None, None, ("50", ())),
     ("-1", None, None, ("all", ())),
 ])  # fmt: skip
 def test_a_rule(protocol: str, low: int | None, high: int | None, expected: tuple[str, Any]) -> None:

@@ -106,6 +106,14 @@ def chain(name: str, network: Network = NETWORK) -> list[str]:
         ),
         (Rule("in", True, "tcp", ((1, 5), (4, 9)), ANYWHERE), "ip saddr 0.0.0.0/0 tcp dport { 1-9 } return"),
         (Rule("in", True, "icmp", (), ANYWHERE), "ip saddr 0.0.0.0/0 meta l4proto icmp return"),
+        (Rule("in", True, "icmp", ((8, -1),), ANYWHERE), "ip saddr 0.0.0.0/0 icmp type 8 return"),
+        (Rule("in", True, "icmp", ((3, 4),), ANYWHERE), "ip saddr 0.0.0.0/0 icmp type 3 icmp code 4 return"),
+        (Rule("in", True, "50", (), ANYWHERE), "ip saddr 0.0.0.0/0 meta l4proto 50 return"),
+        (Rule("in", True, "sctp", ((9, 9),), ANYWHERE), "ip saddr 0.0.0.0/0 sctp dport { 9 } return"),
+        (
+            Rule("in", False, "tcp", (), ANYWHERE, own=("10.0.0.0/8",)),
+            "ip saddr 0.0.0.0/0 ip daddr { 10.0.0.0/8 } meta l4proto tcp drop",
+        ),
         (Rule("in", False, "all", (), ("10.0.0.0/8",)), "ip saddr { 10.0.0.0/8 } drop"),
         (
             Rule("in", True, "all", (), ("10.0.0.0/8", "10.1.0.0/16", "192.168.0.0/24")),

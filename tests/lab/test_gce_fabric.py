@@ -75,7 +75,13 @@ def rule(**more: Any) -> Rule:
             [rule(direction="out", allow=False, peers=("1.0.0.0/8",), priority=7)],
         ),
         ({**IN, "allowed": [{"IPProtocol": "6"}, {"IPProtocol": "17"}]}, [rule(), rule(protocol="udp")]),
-        ({**IN, "allowed": [{"IPProtocol": "esp"}]}, []),
+        ({**IN, "allowed": [{"IPProtocol": "esp"}, {"IPProtocol": "47"}]}, [rule(protocol="50"), rule(protocol="47")]),
+        ({**IN, "allowed": [{"IPProtocol": "132", "ports": ["9"]}]}, [rule(protocol="sctp", ports=((9, 9),))]),
+        # A forwarder may let in what is for others, and not what is for itself.
+        (
+            {**IN, "denied": [{"IPProtocol": "tcp"}], "destinationRanges": ["10.0.0.0/8"]},
+            [rule(allow=False, own=("10.0.0.0/8",))],
+        ),
         ({**IN, "allowed": [{"IPProtocol": "tcp"}], "targetTags": ["servers"]}, [rule()]),
         ({**IN, "allowed": [{"IPProtocol": "tcp"}], "targetTags": ["clients"]}, []),
         ({**IN, "allowed": [{"IPProtocol": "tcp"}], "disabled": True}, []),

@@ -183,6 +183,80 @@ def test_metadata_tells_instances_apart_and_wants_a_token(lab: host.Lab, launch:
     assert answer.stdout == instance["InstanceId"]
 
 
+# An echo request, and a second's patience for its reply. (Not every machine has a ping.)
+PING = """
+import socket, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+one.settimeout(1)
+one.connect((sys.argv[1], 0))
+one.send(bytes([8, 0, 0xf7, 0xff, 0, 0, 0, 0]))
+sys.exit(one.recv(100)[20] != 0)
+"""
+CONTAINER = """
+echo 1 >/proc/sys/net/ipv4/ip_forward
+unshare --net sleep 1000 >/dev/null 2>&1 & box=$!
+until [ "$(readlink /proc/$box/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+ip link add outside type veth peer name inside netns $box
+ip addr add 10.99.0.1/30 dev outside && ip link set outside up
+nsenter --net --target $box sh -c 'ip addr add 10.99.0.2/30 dev inside; ip link set inside up; \
+  ip route add default via 10.99.0.1'
+nft 'add table ip box; add chain ip box out { type nat hook postrouting priority srcnat; }; \
+  add rule ip box out ip saddr 10.99.0.2 masquerade'
+echo $box
+"""
+
+
+def test_a_token_reaches_a_container_only_with_a_hop_limit_of_two(lab: host.Lab, ec2: Any, launch: Any) -> None:
+    options = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    identity = launch("holds-a-container", MetadataOptions=options)["InstanceId"]
+    made = inside(lab, identity, CONTAINER)
+    box = f"nsenter --net --target {made.stdout.strip()}"
+    ask = (
+        "curl -s -m 2 -o /dev/null -w '%{http_code}' -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60'"
+        " http://169.254.169.254/latest/api/token"
+    )
+    untokened = "curl -s -m 2 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/instance-id"
+    assert inside(lab, identity, ask).stdout == "200"
+    assert inside(lab, identity, f"{box} {untokened}").stdout == "401", made.stderr
+    assert inside(lab, identity, f"{box} {ask}").stdout == "000"
+    ec2.modify_instance_metadata_options(InstanceId=identity, HttpPutResponseHopLimit=2)
+    assert inside(lab, identity, f"{box} {ask}").stdout == "200"
+
+
+def test_a_rule_for_echo_requests_lets_in_no_other_icmp(
+    lab: host.Lab, ec2: Any, launch: Any, subnet: dict[str, str]
+) -> None:
+    server, client = launch("pinged"), launch("pings")
+    address, source = server["PrivateIpAddress"], client["InstanceId"]
+
+    def echo() -> bool:
+        return inside(lab, source, f"python3 -c '{PING}' {address}").returncode == 0
+
+    rule = {"IpProtocol": "icmp", "FromPort": 13, "ToPort": -1, "IpRanges": [{"CidrIp": "10.1.0.0/24"}]}
+    ec2.authorize_security_group_ingress(GroupId=subnet["group"], IpPermissions=[rule])
+    assert not echo()
+    other = {**rule, "FromPort": 8}
+    ec2.authorize_security_group_ingress(GroupId=subnet["group"], IpPermissions=[other])
+    eventually(echo, "echo requests are let in")
+    [listed] = ec2.describe_security_groups(GroupIds=[subnet["group"]])["SecurityGroups"]
+    assert {(p["FromPort"], p["ToPort"]) for p in listed["IpPermissions"]} == {(13, -1), (8, -1)}
+    ec2.revoke_security_group_ingress(GroupId=subnet["group"], IpPermissions=[rule, other])
+
+
+def test_without_egress_rules_nothing_leaves(lab: host.Lab, ec2: Any, launch: Any, subnet: dict[str, str]) -> None:
+    identity = launch("mute", public=True)["InstanceId"]
+    ask = "curl -sS -m 3 -o /dev/null https://ec2.us-west-2.amazonaws.com/"
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    assert inside(lab, identity, ask).returncode == 0
+    ec2.revoke_security_group_egress(GroupId=subnet["group"], IpPermissions=[everything])
+    eventually(lambda: inside(lab, identity, ask).returncode != 0, "egress closes")
+    only = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_egress(GroupId=subnet["group"], IpPermissions=[only])
+    eventually(lambda: inside(lab, identity, ask).returncode == 0, "egress opens for one port")
+    ec2.revoke_security_group_egress(GroupId=subnet["group"], IpPermissions=[only])
+    ec2.authorize_security_group_egress(GroupId=subnet["group"], IpPermissions=[everything])
+
+
 # ---- GCP -------------------------------------------------------------------------------------------------
 
 

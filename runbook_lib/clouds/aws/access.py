@@ -73,9 +73,7 @@ def permission_of(entry: Entry) -> dict[str, Any]:
     """One entry of ours as the API's IpPermission. Pure."""
     source = entry["source"]
     permission: dict[str, Any] = {"IpProtocol": "-1" if entry["protocol"] == "all" else entry["protocol"]}
-    if entry["protocol"] == "icmp":
-        permission |= {"FromPort": -1, "ToPort": -1}
-    elif entry["protocol"] != "all":
+    if entry["protocol"] != "all":
         permission |= {"FromPort": entry["low"], "ToPort": entry["high"]}
     if source.startswith("sg-"):
         permission["UserIdGroupPairs"] = [{"GroupId": source}]
@@ -91,7 +89,10 @@ def permission_of(entry: Entry) -> dict[str, Any]:
 def entries_of(permission: Mapping[str, Any]) -> Iterable[Entry]:
     """The API's IpPermission as entries of ours, one a source. Pure."""
     protocol = {"-1": "all"}.get(permission["IpProtocol"], permission["IpProtocol"])
-    low, high = (max(0, permission.get(end) or 0) for end in ("FromPort", "ToPort"))
+    # ICMP has a type and a code there, -1 for any.
+    low, high = (permission.get(end, -1 if protocol == "icmp" else 0) for end in ("FromPort", "ToPort"))
+    if protocol == "all":
+        low, high = 0, 0
     sources = [
         *(pair["GroupId"] for pair in permission.get("UserIdGroupPairs", [])),
         *(entry["CidrIp"] for entry in permission.get("IpRanges", [])),

@@ -122,6 +122,8 @@ class Ec2:
         with self._lock:
             instance = self._account.instance(machine)
             found = self._account.metadata(environ, instance) if instance else (404, "")
+        if instance:
+            imds.limit_hops(environ, instance)
         ttl = environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS", "")
         return imds.respond(found, start_response, ttl=ttl)
 

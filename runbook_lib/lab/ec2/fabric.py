@@ -22,6 +22,8 @@ def networks(region: Region) -> Iterator[Network]:
     A stopped instance keeps its interface and address.
     """
     members = _members(region)
+    gateways: Iterable[Any] = region.internet_gateways.values()
+    connected = {gateway.vpc.id for gateway in gateways if gateway.vpc}
     for vpc in region.vpcs.values():
         yield Network(
             cloud="aws",
@@ -32,7 +34,8 @@ def networks(region: Region) -> Iterator[Network]:
                     machine=instance.id,
                     address=instance.private_ip,
                     subnet=interface.subnet.cidr_block,
-                    public=interface.public_ip,
+                    # Without an internet gateway a public address is a number.
+                    public=interface.public_ip if vpc.id in connected else None,
                     forwards=not interface.source_dest_check,
                     rules=tuple(rules(interface._group_set, members)),
                     routes=tuple(routes(region, region.table_of(interface.subnet.id))),
@@ -108,11 +111,11 @@ def rules(groups: Iterable[Any], members: Mapping[str, tuple[str, ...]]) -> Iter
 
 
 def rule(direction: Any, protocol: str, low: int | None, high: int | None, peers: tuple[str, ...]) -> Rule:
-    """One security group rule; ports mean ports for TCP and UDP only (for ICMP they are type and code)."""
+    """One security group rule. Ports mean ports for TCP and UDP, type and code (-1: any) for ICMP, else nothing."""
     names = {"-1": "all", "1": "icmp", "6": "tcp", "17": "udp"}
     name = names.get(protocol, protocol)
-    ports = ((low, high),) if name in ("tcp", "udp") and low is not None and high is not None else ()
-    if ports == ((0, 65535),):
+    ports = ((int(low), int(high)),) if name in ("tcp", "udp", "icmp") and low is not None and high is not None else ()
+    if ports == ((0, 65535),) or (name == "icmp" and ports and ports[0][0] < 0):
         ports = ()
     return Rule(direction, allow=True, protocol=name, ports=ports, peers=peers)
 

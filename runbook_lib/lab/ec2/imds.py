@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from .base import raw
 
 _VERSION = re.compile(r"/(latest|1\.0|\d{4}-\d\d-\d\d)(/.*)?")
 _LONGEST = 21600  # seconds that a session token may live (EC2 User Guide, "Use IMDSv2")
+_DEFAULT_TTL = 64  # hops, as Linux sends
 
 Answer = tuple[int, str]
 
@@ -60,6 +62,23 @@ def answer(environ: dict[str, Any], instance: Any, sessions: Sessions, credentia
     if token is not None and not sessions.valid(instance.id, token):
         return 401, ""
     return look_up(tree(instance, credentials), path)
+
+
+def limit_hops(environ: dict[str, Any], instance: Any) -> None:
+    """Let the answer live for as many hops as it may: a token's for the instance's limit, any other for the default.
+
+    With a limit of 1 the token's packets do not survive being forwarded by the instance, so that what runs behind it,
+    a container or a proxy's victim, gets none (EC2 User Guide, "HttpPutResponseHopLimit").
+
+    Args:
+        environ: the WSGI request, with werkzeug's socket where one is.
+        instance: the ``LabInstance`` that asks.
+    """
+    connection = environ.get("werkzeug.socket")
+    if connection is not None:
+        token = environ["REQUEST_METHOD"] == "PUT"
+        hops = int(instance.metadata_options.http_put_response_hop_limit) if token else _DEFAULT_TTL
+        connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
 
 
 def respond(found: Answer, start_response: Callable[..., Any], *, ttl: str = "") -> Iterable[bytes]:

@@ -12,7 +12,8 @@ from .vpn import session_of
 from .vpn_status import advertised
 
 _ANYWHERE = ("0.0.0.0/0",)
-_NUMBERS = {"1": "icmp", "6": "tcp", "17": "udp"}
+# Names of the rules' vocabulary for Google's names and numbers (IANA's "Assigned Internet Protocol Numbers").
+_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp", "esp": "50", "ah": "51", "ipip": "94"}
 _LEARNED_PRIORITY = 100
 # What every network does without any rule: lets everything out and nothing in.
 IMPLIED = (
@@ -96,17 +97,16 @@ def rules(instance: Doc, firewalls: Iterable[Doc], members: Iterable[Doc]) -> tu
             continue
         allow = bool(firewall.get("allowed"))
         for entry in firewall.get("allowed") or firewall.get("denied") or ():
-            protocol = _NUMBERS.get(entry["IPProtocol"], entry["IPProtocol"])
-            if protocol not in ("tcp", "udp", "icmp", "all"):
-                continue  # nothing in the lab speaks it
             answer.append(
                 Rule(
                     direction="in" if firewall["direction"] == "INGRESS" else "out",
                     allow=allow,
-                    protocol=protocol,
+                    protocol=_PROTOCOLS.get(entry["IPProtocol"], entry["IPProtocol"]),
                     ports=tuple(_ports(text) for text in entry.get("ports", ())),
                     peers=_peers(firewall, members),
                     priority=firewall["priority"],
+                    # To an outgoing rule these are the peers.
+                    own=tuple(firewall.get("destinationRanges", ())) if firewall["direction"] == "INGRESS" else (),
                 )
             )
     return (*sorted(answer, key=lambda rule: (rule.priority, rule.allow)), *IMPLIED)
