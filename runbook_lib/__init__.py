@@ -28,6 +28,7 @@ _PLACES = {
     "traefik": "",
     "verify": "",
     "visits": "",
+    "vpn": "",
 }
 __all__ = sorted(_PLACES)  # noqa: PLE0605 - the table above is the list
 

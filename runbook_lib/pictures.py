@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from . import verify
 from .matrix import Matrix
 from .reach import Probe
 from .resources import CloudName, Found, Host
@@ -16,6 +15,7 @@ from .site import Site
 from .topology.nodes import Node, Role
 from .topology.rules import reached
 from .visits import Answer, Outage
+from .vpn import tunnels
 
 # One colour a role, dark enough for white letters; every picture stands on a white ground of its own, so that it
 # reads the same on a light and on a dark page.
@@ -263,7 +263,7 @@ def _link(axes: Any, site: Site, found: Mapping[str, Found]) -> str:
     if f"gcp:vpn_gateway:{dep}-vpn" not in found or f"aws:vpn_connection:{dep}-gcp-b" not in found:
         return "No VPN."
     try:
-        up = sum(row["aws"] == "UP" and row["gcp"] == "ESTABLISHED" for row in verify.tunnels(site))
+        up = sum(row["aws"] == "UP" and row["gcp"] == "ESTABLISHED" for row in tunnels(site))
     except KeyError:
         return "The VPN is incomplete."
     axes.annotate("", (43.2, 30), (56.8, 30), arrowprops={"arrowstyle": "<->", "color": _LINE, "linewidth": 2})

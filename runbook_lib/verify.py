@@ -18,9 +18,11 @@ from . import consul, traefik, visits, wait
 from .bootstrap import FINISHED, RETRY_JOIN
 from .checks import Check, at_least, contains, equal, is_true
 from .errors import AccessError
+from .params import Params
 from .resources import CloudName, Found, Host
 from .site import Site
 from .topology.network import aws_subnets
+from .vpn import tunnels
 
 CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 # Ports that nobody outside may reach, on any public address: Consul's API and DNS, and the dashboard.
@@ -73,10 +75,13 @@ def vpn(site: Site) -> Iterator[Check]:
         for kind in ("public", "private"):
             table = found[f"aws:route_table:{dep}-{kind}"].spec
             yield equal(f"AWS: learned routes reach the {kind} subnets", [gateway], table["propagating"])
-        peers = found[f"gcp:router_peering:{dep}-vpn"].spec["bgp_peers"]
-        yield equal(
-            "GCP: BGP sessions, with their priority", [100] * 4, [p["advertised_route_priority"] for p in peers]
-        )
+            learned = found[f"aws:route_table:{dep}-{kind}"].attributes["learned"]
+            yield equal(f"AWS: networks that the {kind} subnets learned", _gcp_networks(params), learned)
+        peering = found[f"gcp:router_peering:{dep}-vpn"]
+        priorities = [peer["advertised_route_priority"] for peer in peering.spec["bgp_peers"]]
+        yield equal("GCP: BGP sessions, with their priority", [100] * 4, priorities)
+        yield equal("GCP: BGP sessions", ["Established"] * 4, list(peering.attributes["sessions"].values()))
+        yield equal("GCP: networks that the router learned", [params.aws_network], peering.attributes["learned"])
 
 
 def through_vpn(site: Site) -> Iterator[Check]:
@@ -90,32 +95,6 @@ def through_vpn(site: Site) -> Iterator[Check]:
             f"{here}'s bastion reaches {there}'s at {addresses[there]}, through the VPN",
             _opens(site, bastions[here], addresses[there], 22),
         )
-
-
-def tunnels(site: Site) -> list[dict[str, Any]]:
-    """Each VPN tunnel: addresses of both ends, what each cloud says of it, and how many routes AWS learned by it.
-
-    None of a given network layer, whose tunnels are not this deployment's.
-    """
-    if site.topology.network is not None:
-        return []
-    dep, found = site.params.deployment, site.found()
-    gateway = found[f"gcp:vpn_gateway:{dep}-vpn"].attributes
-    rows = []
-    for number in range(4):
-        connection = found[f"aws:vpn_connection:{dep}-gcp-{'ab'[number // 2]}"].attributes
-        side = number % 2 + 1
-        rows.append(
-            {
-                "tunnel": number + 1,
-                "AWS end": connection[f"address_{side}"],
-                "GCP end": gateway[f"address_{number // 2}"],
-                "aws": connection[f"state_{side}"],
-                "gcp": found[f"gcp:vpn_tunnel:{dep}-aws-{number + 1}"].attributes["state"],
-                "routes": connection[f"routes_{side}"],
-            }
-        )
-    return rows
 
 
 # ---- 01_bootstrap ----------------------------------------------------------------------------------------
@@ -334,6 +313,10 @@ def nothing_left(site: Site) -> Iterator[Check]:
 
 
 # ---- underneath ------------------------------------------------------------------------------------------
+
+
+def _gcp_networks(params: Params) -> list[str]:
+    return sorted((params.gcp_public_subnet, params.gcp_private_subnet))
 
 
 def _specs(found: Mapping[str, Found], prefix: str) -> Iterator[Mapping[str, Any]]:

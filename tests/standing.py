@@ -54,13 +54,18 @@ def standing(params: Params = PARAMS) -> dict[str, Found]:
         if resource.key.startswith("gcp:vpn_gateway:"):
             known |= {"address_0": "203.0.113.1", "address_1": "203.0.113.2"}
         if resource.kind == "vpn_tunnel":
-            known["state"] = "ESTABLISHED"
+            known |= {"state": "ESTABLISHED", "detail": "Tunnel is up and running: IKEv2"}
+        if resource.kind == "route_table":
+            known["learned"] = sorted((params.gcp_public_subnet, params.gcp_private_subnet))
+        if resource.kind == "router_peering":
+            known["learned"] = [params.aws_network]
+            known["sessions"] = {peer["name"]: "Established" for peer in resource.spec["bgp_peers"]}
         return known
 
     return {r.key: replace(bare[r.key], attributes=attributes(r), spec=resolve(r.spec, bare)) for r in wanted.resources}
 
 
-_TUNNEL = (("address", "198.51.100.1"), ("state", "UP"), ("routes", 2))
+_TUNNEL = (("address", "198.51.100.1"), ("state", "UP"), ("routes", 2), ("detail", "2 BGP ROUTES"))
 
 
 def changed(found: Mapping[str, Found], key: str, **values: Any) -> dict[str, Found]:

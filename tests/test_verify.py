@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib import verify
+from runbook_lib import verify, vpn
 from runbook_lib.checks import Check
 from runbook_lib.params import Params
 from runbook_lib.resources import Found
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_vpn_is_named(key: str, values: Mapping[str, Any], 
 
 def test_each_tunnel_has_its_own_pair_of_ends() -> None:
     found = changed(FOUND, "aws:vpn_connection:demo-gcp-a", address_2="198.51.100.2", state_2="DOWN", routes_2=0)
-    rows = verify.tunnels(site_of(found))
+    rows = vpn.tunnels(site_of(found))
     assert [row["tunnel"] for row in rows] == [1, 2, 3, 4]
     assert [row["GCP end"] for row in rows] == ["203.0.113.1", "203.0.113.1", "203.0.113.2", "203.0.113.2"]
     assert [row["AWS end"] for row in rows] == ["198.51.100.1", "198.51.100.2", "198.51.100.1", "198.51.100.1"]

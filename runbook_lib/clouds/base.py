@@ -42,6 +42,8 @@ class CloudApi(Protocol):
     * ``key``: what the wanted ``Resource`` would have. If two things answer to one key, ``unique`` renames the later.
     * ``attributes``: ``id``, and what specs refer to: ``self_link`` of every GCP thing, ``name``, ``address_N`` of
       gateways' interfaces and VPN connections' tunnels, ``key_N`` (a ``Secret``).
+      Of AWS's route tables and of GCP's router peering ``learned``, the networks known by BGP; of the latter also
+      ``sessions``, peer name -> BGP state.
       Of an instance also ``name``, ``role``, ``zone``, ``private_ip``, ``public_ip`` (or ``None``), ``state``.
       ``ready`` is ``False`` while it is still being made, ``running`` is ``False`` while an instance is stopped;
       absent means ``True``.

@@ -20,29 +20,34 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 # One sh script, so that sudo asks once; "$@" are the packages.
 #
-# openssh-server starts a daemon for the whole machine and does so again at every boot. Nobody asked for that: the
-# lab runs its own sshd inside instances. policy-rc.d is Debian's way to refuse the start; this one names ssh alone,
-# goes away with the script, and is not written where the machine has its own.
+# openssh-server, bird2 and strongswan-starter (which strongswan-charon needs) start daemons for the whole machine and
+# do so again at every boot. Nobody asked for that: the lab runs its own, in namespaces. policy-rc.d is Debian's way to
+# refuse the start; this one names these services alone, goes away with the script, and is not written where the
+# machine has its own.
 INSTALL = r"""
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
-case " $* " in
-*" openssh-server "*)
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f "$policy"' EXIT
-        trap 'exit 1' HUP INT TERM
-        printf '#!/bin/sh\ncase "$1" in ssh|ssh.*) exit 101 ;; esac\n' > "$policy"
-        chmod 755 "$policy"
-    fi ;;
-esac
+services=
+case " $* " in *" openssh-server "*) services="$services ssh" ;; esac
+case " $* " in *" strongswan-charon "*) services="$services ipsec strongswan-starter" ;; esac
+case " $* " in *" bird2 "*) services="$services bird" ;; esac
+if [ -n "$services" ] && [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\ncase "%s " in *" ${1%%%%.*} "*) exit 101 ;; esac\n' "$services" > "$policy"
+    chmod 755 "$policy"
+fi
 apt-get -q -o DPkg::Lock::Timeout=120 update
 apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
-case " $* " in
-*" openssh-server "*)
-    update-rc.d ssh disable || true
-    if [ -d /run/systemd/system ]; then systemctl --quiet disable ssh.socket || true; fi ;;
-esac
+for service in $services; do
+    if [ -e "/etc/init.d/$service" ]; then update-rc.d "$service" disable || true; fi
+    if [ -d /run/systemd/system ]; then
+        for unit in "$service.service" "$service.socket"; do
+            if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemctl --quiet disable "$unit" || true; fi
+        done
+    fi
+done
 """
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 
 from . import host
+from .vpn import control
 
 _name = click.option("--name", default=host.DEFAULT_NAME, show_default=True, help="which lab")
+_tunnel = click.option("--tunnel", type=click.IntRange(min=1), help="which one; all of them without")
 
 
 @click.group()
@@ -54,6 +56,7 @@ def status(name: str, as_json: bool) -> None:
                     "aws_endpoint": found.aws_endpoint,
                     "gcp_endpoint": found.gcp_endpoint,
                     "internet_proxy": found.internet_proxy,
+                    "vpn": found.vpn,
                     "nodes": nodes,
                 },
                 indent=2,
@@ -109,7 +112,45 @@ def logs(name: str, follow: bool, node: str) -> None:
     click.echo(Path(console).read_text(errors="replace"), nl=False)
 
 
+@lab.group(invoke_without_command=True)
+@_name
+@click.pass_context
+def vpn(context: click.Context, name: str) -> None:
+    """How the VPN's tunnels are; `down` cuts them, `up` heals them."""
+    if context.invoked_subcommand is not None:
+        return
+    found = host.find(name)
+    click.echo(found.vpn)
+    for row in control.tunnels(found):
+        ends = "  ".join(f"{c}: {'up' if row[f'{c}_up'] else 'down'}" for c in ("aws", "gcp"))
+        cut = "  cut here" if row["cut"] else ""
+        click.echo(f"tunnel {row['tunnel']}  {row['aws']} - {row['gcp']}  {ends}  {row['detail']}{cut}")
+    for cloud, packets in control.counters(found).items():
+        click.echo(f"{cloud}: packets sent {packets['sent']}, received {packets['received']}")
+
+
+@vpn.command(name="down")
+@_name
+@_tunnel
+def vpn_down(name: str, tunnel: int | None) -> None:
+    """Cut tunnels: no IKE and no ESP passes between their ends, and the daemons find out by themselves."""
+    _tell("cut", control.change(host.find(name), down=True, tunnel=tunnel))
+
+
+@vpn.command(name="up")
+@_name
+@_tunnel
+def vpn_up(name: str, tunnel: int | None) -> None:
+    """Heal tunnels that were cut."""
+    _tell("healed", control.change(host.find(name), down=False, tunnel=tunnel))
+
+
+def _tell(what: str, numbers: list[int]) -> None:
+    click.echo(f"tunnel{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {what}", err=True)
+
+
 def _print_endpoints(found: host.Lab) -> None:
     click.echo(f"aws_endpoint    {found.aws_endpoint}")
     click.echo(f"gcp_endpoint    {found.gcp_endpoint}")
     click.echo(f"internet_proxy  {found.internet_proxy}")
+    click.echo(f"vpn             {found.vpn}")

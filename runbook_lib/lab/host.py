@@ -24,6 +24,7 @@ from typing import Any
 
 from . import abilities, tools
 from .errors import LabError
+from .vpn.control import describe
 
 # Where labs keep their status, consoles and credentials; params/lab.yaml points here.
 HOME = Path("~/.cache/runbook/labs")
@@ -51,6 +52,7 @@ class Lab:
         aws_endpoint: where AWS's API answers.
         gcp_endpoint: where Compute Engine's API answers.
         internet_proxy: the way to the lab's public addresses.
+        vpn: what carries packets between the clouds: real tunnels, or what stands in for them and why.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Lab:
     aws_endpoint: str
     gcp_endpoint: str
     internet_proxy: str
+    vpn: str
 
     @property
     def alive(self) -> bool:
@@ -120,13 +123,13 @@ def up(name: str = DEFAULT_NAME, settings: Mapping[str, Any] = DEFAULTS) -> tupl
         LabError: a bad name, a missing tool or kernel ability, a port in use, or a world that does not start.
     """
     home = _home(name)
-    tools.require()
+    lacking = tools.require()
     with _locked(home):
         lab = _read(home)
         if lab is not None and lab.alive:
             return lab, False
         _clean(home)
-        return _start(name, home, settings), True
+        return _start(name, home, {**settings, "lacking": lacking}), True
 
 
 def down(name: str = DEFAULT_NAME) -> bool:
@@ -198,6 +201,7 @@ def _start(name: str, home: Path, settings: Mapping[str, Any]) -> Lab:
             aws_endpoint=f"http://127.0.0.1:{ports['aws']}",
             gcp_endpoint=f"http://127.0.0.1:{ports['gcp']}",
             internet_proxy=f"socks5h://127.0.0.1:{ports['socks']}",
+            vpn=describe(settings["lacking"]),
         )
         # Written before the world is ready, so that a starter that dies now leaves something to find.
         (home / "lab.json").write_text(json.dumps(asdict(lab)))

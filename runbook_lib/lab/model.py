@@ -120,6 +120,21 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Ciphers:
+    """What one end of a tunnel accepts in one phase: any encryption with any integrity and any group.
+
+    Args:
+        encryption: ``aes128``, ``aes192``, ``aes256`` (CBC mode), or one of them with ``gcm16`` at the end.
+        integrity: ``sha1``, ``sha256``, ``sha384``, ``sha512``; in GCM mode the pseudo-random functions instead.
+        groups: Diffie-Hellman groups, by IANA's numbers.
+    """
+
+    encryption: tuple[str, ...]
+    integrity: tuple[str, ...]
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tunnel:
     """One end of one VPN tunnel, from nothing but what its own cloud's API holds.
 
@@ -130,12 +145,18 @@ class Tunnel:
         local: public address of this end.
         peer: public address of the other end.
         shared_key: pre-shared key.
-        ike: IKE version.
+        ike: IKE version; 0 for either.
         inside_local: this end's BGP address.
         inside_peer: the other end's BGP address.
         local_asn: this end's AS number.
         peer_asn: the AS number expected of the other end.
         advertised: networks announced to the other end.
+        phase1: what protects the key exchange.
+        phase2: what protects the packets.
+        initiates: whether this end calls; one that does not waits to be called.
+        bgp: whether there is a BGP session; ``False`` for one that is switched off, and for static routing.
+        static: with static routing, networks behind the other end; ``None`` with BGP.
+        med: BGP's metric of what is announced; lower is better.
     """
 
     cloud: CloudName
@@ -150,6 +171,16 @@ class Tunnel:
     local_asn: int
     peer_asn: int
     advertised: tuple[str, ...]
+    phase1: Ciphers = Ciphers(("aes256",), ("sha256",), (14,))
+    phase2: Ciphers = Ciphers(("aes256",), ("sha256",), (14,))
+    initiates: bool = False
+    bgp: bool = True
+    static: tuple[str, ...] | None = None
+    med: int = 0
+
+
+# Where a tunnel end got stuck, in the order in which it finds out.
+Trouble = Literal["", "no answer", "no proposal", "wrong key", "no BGP"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +191,22 @@ class TunnelStatus:
         up: packets pass and routes are exchanged.
         detail: why not, or how.
         learned: networks that the other end announced.
+        trouble: what keeps it down; empty while it is up, and before anything was tried.
+        session: the BGP session's state, in the daemon's words; empty where there is none.
+        announced: networks that were announced to the other end.
     """
 
     up: bool
     detail: str
     learned: tuple[str, ...] = ()
+    trouble: Trouble = ""
+    session: str = ""
+    announced: tuple[str, ...] = ()
+
+    @property
+    def ipsec(self) -> bool:
+        """Whether packets are encrypted and decrypted, routes or not."""
+        return self.up or self.trouble == "no BGP"
 
 
 MachineState = Literal["booting", "running", "stopping", "stopped", "gone"]

@@ -41,6 +41,7 @@ class Tool:
         how_to_get: the command that installs it.
         package: the Debian package it is in; empty if it does not come from one.
         version_argument: what makes it tell its version; empty if nothing does.
+        essential: whether the lab refuses to start without it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Tool:
     how_to_get: str
     package: str = ""
     version_argument: str = ""
+    essential: bool = True
 
 
 # Command, what for, Debian package, the argument that makes it tell its version.
@@ -72,6 +74,17 @@ _COMMANDS = (
     ("nc", "ports asked from inside instances", "netcat-openbsd", "-h"),
     ("python3", "systemctl in instances", "python3", "--version"),
 )
+# Without these a plain link stands in for the VPN's tunnels. charon and its plugins are not on any path: they are in
+# strongSwan's own folder beside the system's.
+_VPN_PROGRAMS = (
+    ("charon", "the VPN's tunnels (strongSwan)", "strongswan-charon", "--version"),
+    ("swanctl", "the VPN's tunnels: charon's control socket", "strongswan-swanctl", "--version"),
+    ("bird", "the VPN's routes (BGP)", "bird2", "--version"),
+)
+_VPN_PLUGINS = (
+    ("libstrongswan-kernel-libipsec.so", "the VPN's tunnels: ESP without the kernel", "libcharon-extra-plugins"),
+    ("libstrongswan-openssl.so", "the VPN's tunnels: ciphers", "libstrongswan-standard-plugins"),
+)
 _USER_COMMANDS = (("newuidmap", "service users in an ordinary user's instances", "uidmap", ""),)
 
 
@@ -91,6 +104,15 @@ def find(system_path: str = SYSTEM_PATH) -> tuple[Tool, ...]:
         where = shutil.which(name, path=system_path)
         hint = apt.install_hint([package])
         tools.append(Tool(name, needed_for, Path(where) if where else None, None, hint, package, argument))
+    folders = _strongswan(system_path)
+    for name, needed_for, package, argument in _VPN_PROGRAMS:
+        where = shutil.which(name, path=os.pathsep.join([system_path, *map(str, folders)]))
+        hint = apt.install_hint([package])
+        program = Path(where) if where else None
+        tools.append(Tool(name, needed_for, program, None, hint, package, argument, essential=False))
+    for name, needed_for, package in _VPN_PLUGINS:
+        plugin = next((f for folder in folders if (f := folder / "plugins" / name).exists()), None)
+        tools.append(Tool(name, needed_for, plugin, None, apt.install_hint([package]), package, essential=False))
     places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     where = shutil.which("traefik", path=places)
     traefik = Path(where) if where else None
@@ -111,8 +133,13 @@ def report() -> list[Tool]:
 
 
 def missing(tools: Iterable[Tool] | None = None) -> tuple[Tool, ...]:
-    """The tools that are not here."""
-    return tuple(tool for tool in (find() if tools is None else tools) if tool.path is None)
+    """The tools that are not here and that the lab cannot do without."""
+    return tuple(tool for tool in (find() if tools is None else tools) if tool.path is None and tool.essential)
+
+
+def dispensable() -> tuple[Tool, ...]:
+    """The tools that are not here and that the lab does without."""
+    return tuple(tool for tool in find() if tool.path is None and not tool.essential)
 
 
 def path(name: str) -> Path:
@@ -130,8 +157,11 @@ def path(name: str) -> Path:
     return tool.path
 
 
-def require() -> None:
+def require() -> tuple[str, ...]:
     """Refuse to go on unless this machine can run the lab.
+
+    Returns:
+        the names of tools and abilities that are missing and that the lab does without.
 
     Raises:
         LabError: all that is missing, in one message.
@@ -140,10 +170,12 @@ def require() -> None:
         raise LabError(f"the lab needs Linux, and this is {platform.system()}", remedy=NEED_LINUX)
     if lacking := missing():
         raise LabError("the lab cannot start\n" + explain(lacking), remedy=remedy(lacking))
-    if unable := [ability for ability in abilities() if not ability.ok and ability.essential]:
-        lines = [f"  {ability.name} ({ability.needed_for}): {ability.detail}" for ability in unable]
+    unable = [ability for ability in abilities() if not ability.ok]
+    if grave := [ability for ability in unable if ability.essential]:
+        lines = [f"  {ability.name} ({ability.needed_for}): {ability.detail}" for ability in grave]
         # The first failure explains the others.
-        raise LabError("this machine's kernel cannot run the lab\n" + "\n".join(lines), remedy=unable[0].how_to_get)
+        raise LabError("this machine's kernel cannot run the lab\n" + "\n".join(lines), remedy=grave[0].how_to_get)
+    return (*(tool.name for tool in dispensable()), *(ability.name for ability in unable))
 
 
 def explain(lacking: Iterable[Tool]) -> str:
@@ -182,9 +214,26 @@ def install() -> None:
     if lacking := missing():
         raise LabError("the lab's tools are not complete\n" + explain(lacking), remedy=remedy(lacking))
     click.echo(f"The lab's tools are here; Consul is {consul}")
+    _install_dispensable()
     for ability in abilities():
         if not ability.ok:
             click.echo(f"This machine lacks {ability.name} ({ability.needed_for}): {ability.how_to_get}", err=True)
+
+
+def _install_dispensable() -> None:
+    """Get what the lab can do without; where that fails, say so and go on."""
+    if packages := debian_packages(dispensable()):
+        click.echo(f"Installing system packages for the VPN: {' '.join(packages)}")
+        try:
+            apt.install(packages)
+        except LabError as error:
+            click.echo(f"{error}\nThe lab runs without; a plain link stands in for the VPN's tunnels", err=True)
+
+
+def _strongswan(system_path: str) -> list[Path]:
+    """Where strongSwan keeps its daemon and plugins: Debian in lib/ipsec, Fedora and others in libexec/ipsec."""
+    roots = dict.fromkeys(Path(folder).parent for folder in system_path.split(os.pathsep))
+    return [root / place / "ipsec" for root in roots for place in ("lib", "libexec")]
 
 
 def _in_package(package: str, file: str = "__init__.py") -> Path | None:

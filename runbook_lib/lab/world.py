@@ -23,12 +23,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import image, netns, socks, tools, vpn, web
+from . import image, netns, socks, tools, web
 from .ec2 import Ec2
 from .gce import Gce
 from .machine import Instance
 from .model import API_ADDRESS, OPERATOR, Cloud, Machine, Network, TunnelStatus
 from .router import Router
+from .vpn.carriers import carrier
+from .vpn.control import REPORT
+from .vpn.service import Vpn
 
 log = logging.getLogger("lab")
 
@@ -56,13 +59,14 @@ class World:
         self._disks: dict[str, Path] = {}
         self._states: dict[str, str] = {}
         self._routers: dict[str, Router] = {}
-        self._vpn_links: frozenset[tuple[str, str]] = frozenset()
         self._networks: dict[str, Network] = {}
         self._tunnels: dict[str, TunnelStatus] = {}
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="machine")
         self._tools = {name: str(tools.path(name)) for name in ("consul", "traefik")}
         self._python_path = str(tools.path("systemctl").parent.parent)
         self._authority = web.Authority()
+        news = threading.Event()
+        self._vpn = Vpn(carrier(settings["lacking"], _RUN / "vpn", news), news, self.changed, home / REPORT)
         self._clouds: tuple[Cloud, ...] = (
             Ec2(self, settings["aws_region"], settings["aws_zones"]),
             Gce(self, settings["gcp_project"]),
@@ -92,6 +96,7 @@ class World:
         netns.sysctl([("net/ipv4/ip_forward", "1"), ("net/ipv4/conf/all/send_redirects", "0")])
         addresses = [OPERATOR, *API_ADDRESS.values()]
         netns.batch(["link set lo up", *(f"addr add {address}/32 dev lo" for address in addresses)])
+        self._vpn.open()
         with ThreadPoolExecutor() as pool:
             built = pool.submit(image.build, _DISKS / "image", self._authority.pem)
             list(pool.map(lambda cloud: cloud.ready(), self._clouds))
@@ -120,7 +125,7 @@ class World:
     def _follow(self) -> None:
         with self._lock:
             ends = [end for cloud in self._clouds for end in cloud.tunnels()]
-            statuses = vpn.negotiate(ends)
+            statuses = self._vpn.statuses(ends)
             wanted = {machine.id: (cloud, machine) for cloud in self._clouds for machine in cloud.machines()}
             networks = {n.id: n for cloud in self._clouds for n in cloud.networks(statuses)}
             clouds = {cloud.name: cloud for cloud in self._clouds}
@@ -133,9 +138,9 @@ class World:
             fresh = [wanted[key][1] for key in powered if key not in self._instances]
             for machine in fresh:
                 self._plug(machine, networks[machine.network])
-            self._join_networks(vpn.links(ends, statuses))
             self._networks = networks
             self._apply()
+            self._vpn.follow(ends, self._routers)
             ending = [instance for key, instance in self._instances.items() if key not in powered]
             for key in self._disks.keys() - wanted.keys() - self._instances.keys():
                 self._erase(key)
@@ -222,23 +227,6 @@ class World:
             router.names(
                 instance.machine for instance in self._instances.values() if instance.machine.network == identity
             )
-
-    def _join_networks(self, wanted: frozenset[tuple[str, str]]) -> None:
-        """A link between two routers for as long as a tunnel joins their networks."""
-        for aws, gcp in self._vpn_links - wanted:
-            for identity in (aws, gcp):
-                if identity in self._routers:
-                    self._routers[identity].unlink_vpn()
-            if aws in self._routers:
-                netns.batch(["link del vpn"], self._routers[aws].namespace, force=True)
-        for aws, gcp in wanted - self._vpn_links:
-            number = next(self._link_count) % 256
-            near, far = f"100.65.{number}.0", f"100.65.{number}.1"
-            here, there = self._routers[aws], self._routers[gcp]
-            netns.batch([f"link add vpn type veth peer name vpn netns {there.namespace}"], here.namespace)
-            here.link_vpn(near, far)
-            there.link_vpn(far, near)
-        self._vpn_links = wanted
 
     # ---- what the outside reads --------------------------------------------------------------------------
 

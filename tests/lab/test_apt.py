@@ -60,6 +60,30 @@ def test_the_install_script_is_valid_shell() -> None:
     subprocess.run(["sh", "-n", "-c", apt.INSTALL], check=True)
 
 
+@pytest.mark.parametrize(
+    ("packages", "refused", "started"),
+    [
+        (["nftables", "openssh-server"], ["ssh"], ["bird", "ipsec", "cron"]),
+        (["strongswan-charon", "bird2"], ["bird", "ipsec", "strongswan-starter.service"], ["ssh", "cron"]),
+    ],
+)
+def test_no_daemon_is_started(packages: list[str], refused: list[str], started: list[str], tmp_path: Path) -> None:
+    # apt itself is replaced: what is tried is the policy that it would be given, by asking that very policy.
+    policy, asked = tmp_path / "policy-rc.d", tmp_path / "asked"
+    services = " ".join([*refused, *started])
+    apt_get = tmp_path / "apt-get"
+    apt_get.write_text(
+        f"#!/bin/sh\nfor service in {services}; do {policy} $service start || echo $service; done >{asked}\n"
+    )
+    apt_get.chmod(0o755)
+    script = apt.INSTALL.replace("/usr/sbin/policy-rc.d", str(policy)).replace("/etc/init.d", str(tmp_path))
+    script = script.replace("/run/systemd/system", str(tmp_path / "none"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", script, "sh", *packages], check=True, env=environment)
+    assert asked.read_text().split() == refused
+    assert not policy.exists()
+
+
 def test_failures_say_what_the_command_said_last(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="sh failed: second"):
         apt._run(["sh", "-c", "echo first >&2; echo second >&2; exit 3"], tmp_path)

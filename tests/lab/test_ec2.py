@@ -697,12 +697,12 @@ def test_telemetry_and_propagation_follow_the_tunnels(aws: Aws) -> None:
     up, down = aws.cloud.tunnels()
     aws.cloud.report_tunnels({
         up.id: TunnelStatus(True, "established", ("172.27.3.0/26", "172.27.3.128/26")),
-        down.id: TunnelStatus(False, "NO PROPOSAL CHOSEN"),
+        down.id: TunnelStatus(False, "the keys differ", trouble="wrong key"),
     })  # fmt: skip
     seen = ec2.describe_vpn_connections()["VpnConnections"][0]["VgwTelemetry"]
     assert [(t["Status"], t["StatusMessage"], t["AcceptedRouteCount"]) for t in seen] == [
         ("UP", "2 BGP ROUTES", 2),
-        ("DOWN", "NO PROPOSAL CHOSEN", 0),
+        ("DOWN", "IPSEC IS DOWN: the keys differ", 0),
     ]
     shown = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]
     assert shown["PropagatingVgws"] == [{"GatewayId": gateway}]

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("moto")
 
 from runbook_lib.lab.ec2 import tunnels
+from runbook_lib.lab.model import Ciphers
 
 KEY = "abcdefgh"
 
@@ -33,6 +34,12 @@ KEY = "abcdefgh"
         ({"PreSharedKey": "with-hyphen"}, "PreSharedKey"),
         ({"IKEVersions": [{"Value": "ikev2"}]}, None),
         ({"IKEVersions": [{"Value": "ikev3"}]}, "ikev1 or ikev2"),
+        ({"Phase1EncryptionAlgorithms": [{"Value": "AES256-GCM-16"}], "Phase2DHGroupNumbers": [{"Value": 5}]}, None),
+        ({"Phase1EncryptionAlgorithms": [{"Value": "3DES"}]}, "Phase1EncryptionAlgorithms. Must be one of AES128"),
+        ({"Phase2IntegrityAlgorithms": [{"Value": "MD5"}]}, "Phase2IntegrityAlgorithms"),
+        ({"Phase1DHGroupNumbers": [{"Value": 5}]}, "Phase1DHGroupNumbers"),
+        ({"StartupAction": "start"}, None),
+        ({"StartupAction": "stop"}, "StartupAction"),
     ],
 )
 def test_options_are_checked(option: dict[str, Any], reason: str | None) -> None:
@@ -57,6 +64,40 @@ def test_what_is_left_open_is_chosen() -> None:
     assert first.addresses == ("169.254.0.5", "169.254.0.6")
     assert first.shared_key != second.shared_key
     assert tunnels.refusals([{"PreSharedKey": first.shared_key}], []) == []
+
+
+def test_ciphers_are_those_asked_for_or_all() -> None:
+    bare = tunnels.complete({}, "198.51.100.10", [])
+    assert bare.ciphers(1).encryption == ("aes128", "aes256", "aes128gcm16", "aes256gcm16")
+    assert (5 in bare.ciphers(1).groups, 5 in bare.ciphers(2).groups) == (False, True)
+    assert not bare.initiates
+    option = {
+        "Phase1EncryptionAlgorithms": [{"Value": "AES256"}],
+        "Phase1IntegrityAlgorithms": [{"Value": "SHA2-384"}],
+        "Phase1DHGroupNumbers": [{"Value": "14"}],
+        "StartupAction": "start",
+    }
+    chosen = tunnels.complete(option, "198.51.100.10", [])
+    assert chosen.ciphers(1) == Ciphers(("aes256",), ("sha384",), (14,))
+    assert chosen.ciphers(2) == bare.ciphers(2)
+    assert chosen.initiates
+
+
+@pytest.mark.parametrize(
+    ("up", "ipsec", "detail", "message"),
+    [
+        (True, True, "AES", "2 BGP ROUTES"),
+        (False, True, "AES; BGP is down: Active", "IPSEC IS UP"),
+        (False, False, "", "IPSEC IS DOWN"),
+        (False, False, "no answer from 203.0.113.9", "IPSEC IS DOWN: no answer from 203.0.113.9"),
+    ],
+)
+def test_telemetry_in_awss_words(up: bool, ipsec: bool, detail: str, message: str) -> None:
+    tunnel = tunnels.complete({}, "198.51.100.10", [])
+    tunnel.up, tunnel.ipsec, tunnel.detail, tunnel.learned = up, ipsec, detail, ("10.9.0.0/16", "10.8.0.0/16")
+    shown = tunnel.telemetry()
+    assert (shown["Status"], shown["StatusMessage"]) == ("UP" if up else "DOWN", message)
+    assert shown["AcceptedRouteCount"] == (2 if up else 0)
 
 
 def test_keys_are_not_in_a_repr() -> None:

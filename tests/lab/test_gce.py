@@ -678,17 +678,26 @@ def test_a_vpn_is_told_to_the_world_whole_and_reports_back(site: Site) -> None:
     tunnels, routers = site.client("VpnTunnelsClient"), site.client("RoutersClient")
     tunnel = tunnels.get(project=PROJECT, region=REGION, vpn_tunnel="t0")
     assert (tunnel.status, tunnel.shared_secret.strip("*")) == ("FIRST_HANDSHAKE", "")
-    up = TunnelStatus(True, "Tunnel is up and running.", ("172.30.3.0/24",))
-    site.gce.report_tunnels({ends[0].id: up, ends[1].id: TunnelStatus(False, "the keys differ")})
+    site.gce.report_tunnels({
+        ends[0].id: TunnelStatus(True, "AES", ("172.30.3.0/24",), session="Established", announced=last.advertised),
+        ends[1].id: TunnelStatus(False, "the keys differ", trouble="wrong key"),
+        ends[2].id: TunnelStatus(False, "AES; BGP is down: Active", trouble="no BGP", session="Active"),
+        ends[3].id: TunnelStatus(False, "", trouble="no answer"),
+    })  # fmt: skip
     states = {t.name: (t.status, t.detailed_status) for t in tunnels.list(project=PROJECT, region=REGION)}
-    assert states["t0"] == ("ESTABLISHED", "Tunnel is up and running.")
-    assert states["t1"] == ("NO_INCOMING_PACKETS", "the keys differ")
+    assert states == {
+        "t0": ("ESTABLISHED", "Tunnel is up and running: AES"),
+        "t1": ("AUTHORIZATION_ERROR", "the keys differ"),
+        "t2": ("ESTABLISHED", "Tunnel is up and running: AES; BGP is down: Active"),
+        "t3": ("NO_INCOMING_PACKETS", "No incoming packets from peer."),
+    }
     result = routers.get_router_status(project=PROJECT, region=REGION, router="cr").result
-    assert [(p.name, p.status, p.num_learned_routes) for p in result.bgp_peer_status] == [
-        ("p0", "UP", 1),
-        ("p1", "DOWN", 0),
-        ("p2", "DOWN", 0),
-        ("p3", "DOWN", 0),
+    sessions = result.bgp_peer_status
+    assert [(p.name, p.status, p.state, p.num_learned_routes, len(p.advertised_routes)) for p in sessions] == [
+        ("p0", "UP", "Established", 1, 2),
+        ("p1", "DOWN", "Idle", 0, 0),
+        ("p2", "DOWN", "Active", 0, 0),
+        ("p3", "DOWN", "Idle", 0, 0),
     ]
     assert [route.dest_range for route in result.best_routes] == ["172.30.3.0/24"]
     status = site.client("VpnGatewaysClient").get_status(project=PROJECT, region=REGION, vpn_gateway="gw")

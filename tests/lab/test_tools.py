@@ -52,6 +52,35 @@ def test_missing_are_those_without_a_path() -> None:
     assert tools.missing([here, gone]) == (gone,)
 
 
+def test_what_only_the_vpn_needs_is_dispensable(monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = {each.name for each in tools.find() if not each.essential}
+    assert {"charon", "bird", "swanctl"} <= optional
+    gone = tools.Tool("charon", "a test", None, None, "by hand", "strongswan-charon", essential=False)
+    assert tools.missing([gone]) == ()
+    monkeypatch.setattr(tools, "find", lambda: (gone, tool("here", path=Path("/bin/sh"))))
+    assert tools.dispensable() == (gone,)
+
+
+def test_strongswans_daemon_is_found_beside_the_systems_folders(tmp_path: Path) -> None:
+    charon = tmp_path / "lib/ipsec/charon"
+    plugin = tmp_path / "lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"
+    plugin.parent.mkdir(parents=True)
+    charon.write_text("#!/bin/sh\n")
+    charon.chmod(0o755)
+    plugin.touch()
+    found = {each.name: each.path for each in tools.find(system_path=str(tmp_path / "sbin"))}
+    assert (found["charon"], found[plugin.name], found["bird"]) == (charon, plugin, None)
+
+
+def test_a_lab_without_a_vpn_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    bird = tools.Tool("bird", "a test", None, None, "by hand", "bird2", essential=False)
+    monkeypatch.setattr(tools, "find", lambda: (bird,))
+    tun = tools.Ability("TUN devices", "tunnels", False, "", "modprobe tun", essential=False)
+    monkeypatch.setattr(tools, "abilities", lambda: [tun])
+    assert tools.require() == ("bird", "TUN devices")
+
+
 def test_what_is_missing_is_said_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(tools, "missing", lambda: (tool("nft", "nftables"), tool("bwrap", "bubblewrap")))

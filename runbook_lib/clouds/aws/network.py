@@ -190,7 +190,12 @@ class RouteTable(Kind):
             }
             associations = {link["SubnetId"]: link["RouteTableAssociationId"] for link in links}
             table = item["RouteTableId"]
-            yield self.found(name_of(item, table), table, spec, associations=associations)
+            learned = [
+                route["DestinationCidrBlock"]
+                for route in item["Routes"]
+                if route.get("Origin") == "EnableVgwRoutePropagation" and route.get("State") == "active"
+            ]
+            yield self.found(name_of(item, table), table, spec, associations=associations, learned=sorted(learned))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         answer = self.account.create(

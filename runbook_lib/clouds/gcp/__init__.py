@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ... import wait
@@ -150,8 +151,16 @@ class Gcp:
         every = [m for m in self.api.call(f"gcp {kind.name}s", listing, request) if belongs(m, deployment)]
         found = [to_found(kind.name, message) for message in every]
         if kind.name == "router":
-            found += [peering for message in every if (peering := to_peering(message))]
+            found += [self._with_sessions(peering) for message in every if (peering := to_peering(message))]
         return found
+
+    def _with_sessions(self, peering: Found) -> Found:
+        """A router's peering with what its BGP sessions are doing."""
+        where = {name: peering.attributes[word] for name, word in (("region", "region"), ("router", "name"))}
+        status = self.api.call(_label(peering.key), self.api.client("RoutersClient").get_router_status, where).result
+        sessions = {peer.name: peer.state for peer in status.bgp_peer_status}
+        learned = sorted({route.dest_range for route in status.best_routes_for_router})
+        return replace(peering, attributes={**peering.attributes, "sessions": sessions, "learned": learned})
 
     def _get(self, kind: Kind, name: str, *place: str) -> Found:
         where: dict[str, str] = {} if kind.scope == "global" else {kind.scope: place[0]}

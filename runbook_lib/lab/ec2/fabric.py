@@ -77,12 +77,17 @@ def tunnels(region: Region) -> Iterator[Tunnel]:
             local=end.outside,
             peer=connection.customer.ip_address,
             shared_key=end.shared_key,
-            ike=2 if "ikev2" in end.ike else 1,
+            ike=0 if len(set(end.ike)) > 1 else 2 if "ikev2" in end.ike else 1,
             inside_local=ours,
             inside_peer=theirs,
             local_asn=int(connection.gateway.amazon_side_asn),
             peer_asn=int(connection.customer.bgp_asn),
             advertised=(region.get_vpc(attached[0]).cidr_block,),
+            phase1=end.ciphers(1),
+            phase2=end.ciphers(2),
+            initiates=end.initiates,
+            bgp=not connection.static,
+            static=tuple(connection.static_networks) if connection.static else None,
         )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
+from ..model import Ciphers
+
 _INSIDE = ipaddress.IPv4Network("169.254.0.0/16")
 _RESERVED = tuple(
     ipaddress.IPv4Network(cidr) for cidr in (*(f"169.254.{third}.0/30" for third in range(6)), "169.254.169.252/30")
@@ -21,6 +23,11 @@ _RESERVED = tuple(
 _KEY = re.compile(r"(?!0)[A-Za-z0-9._]{8,64}")
 _KEY_LETTERS = string.ascii_letters + string.digits + "._"
 _IKE = ("ikev1", "ikev2")
+# Every algorithm that AWS has, which is also what it accepts unless told otherwise.
+_ENCRYPTION = {"AES128": "aes128", "AES256": "aes256", "AES128-GCM-16": "aes128gcm16", "AES256-GCM-16": "aes256gcm16"}
+_INTEGRITY = {"SHA1": "sha1", "SHA2-256": "sha256", "SHA2-384": "sha384", "SHA2-512": "sha512"}
+_GROUPS = {1: (2, *range(14, 25)), 2: (2, 5, *range(14, 25))}
+_STARTUP = ("add", "start")
 
 
 @dataclass
@@ -41,6 +48,7 @@ class TunnelEnd:
     ike: tuple[str, ...]
     options: Mapping[str, Any]
     up: bool = False
+    ipsec: bool = False
     detail: str = ""
     learned: tuple[str, ...] = ()
     since: Any = None
@@ -50,6 +58,22 @@ class TunnelEnd:
         """BGP addresses: AWS's, the customer's."""
         first, second = ipaddress.IPv4Network(self.inside).hosts()
         return str(first), str(second)
+
+    @property
+    def initiates(self) -> bool:
+        """Whether AWS calls; by default it waits to be called."""
+        return str(self.options.get("StartupAction", "add")).lower() == "start"
+
+    def ciphers(self, phase: int) -> Ciphers:
+        """What this end accepts in phase 1 or 2."""
+        return Ciphers(
+            encryption=tuple(_ENCRYPTION[name] for name in self._chosen(phase, "EncryptionAlgorithms", _ENCRYPTION)),
+            integrity=tuple(_INTEGRITY[name] for name in self._chosen(phase, "IntegrityAlgorithms", _INTEGRITY)),
+            groups=tuple(int(number) for number in self._chosen(phase, "DHGroupNumbers", _GROUPS[phase])),
+        )
+
+    def _chosen(self, phase: int, kind: str, all_of_them: Iterable[Any]) -> list[Any]:
+        return [entry["Value"] for entry in self.options.get(f"Phase{phase}{kind}", ())] or list(all_of_them)
 
     def shown(self) -> dict[str, Any]:
         """As ``Options.TunnelOptions`` shows it."""
@@ -63,7 +87,9 @@ class TunnelEnd:
 
     def telemetry(self) -> dict[str, Any]:
         """As ``VgwTelemetry`` shows it."""
-        message = f"{len(self.learned)} BGP ROUTES" if self.up else self.detail or "IPSEC IS DOWN"
+        message = "IPSEC IS UP" if self.ipsec else ": ".join(part for part in ("IPSEC IS DOWN", self.detail) if part)
+        if self.up:
+            message = f"{len(self.learned)} BGP ROUTES"
         return {
             "OutsideIpAddress": self.outside,
             "Status": "UP" if self.up else "DOWN",
@@ -103,6 +129,28 @@ def refusals(options: Iterable[Mapping[str, Any]], taken: Iterable[str]) -> list
             )
         versions = [version.get("Value") for version in option.get("IKEVersions", [])]
         found += [f"Invalid value '{v}' for IKEVersions. Must be ikev1 or ikev2." for v in versions if v not in _IKE]
+        found += _unknown_algorithms(option)
+        if (action := str(option.get("StartupAction", "add")).lower()) not in _STARTUP:
+            found.append(f"Invalid value '{action}' for StartupAction. Must be add or start.")
+    return found
+
+
+def _unknown_algorithms(option: Mapping[str, Any]) -> list[str]:
+    found = []
+    for phase, groups in _GROUPS.items():
+        kinds: tuple[tuple[str, Iterable[Any]], ...] = (
+            ("EncryptionAlgorithms", _ENCRYPTION),
+            ("IntegrityAlgorithms", _INTEGRITY),
+            ("DHGroupNumbers", groups),
+        )
+        for kind, known in kinds:
+            allowed = [str(value) for value in known]
+            given = [str(entry.get("Value")) for entry in option.get(f"Phase{phase}{kind}", ())]
+            found += [
+                f"Invalid value '{value}' for Phase{phase}{kind}. Must be one of {', '.join(allowed)}."
+                for value in given
+                if value not in allowed
+            ]
     return found
 
 

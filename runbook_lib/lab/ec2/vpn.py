@@ -244,7 +244,8 @@ class VpnBackend(RouteBackend):
     def report_tunnel(self, connection: LabConnection, tunnel: TunnelEnd, status: TunnelStatus) -> None:
         if tunnel.up != status.up:
             tunnel.since = utcnow()
-        tunnel.up, tunnel.detail, tunnel.learned = status.up, status.detail, tuple(status.learned)
+        tunnel.up, tunnel.ipsec = status.up, status.ipsec
+        tunnel.detail, tunnel.learned = status.detail, tuple(status.learned)
 
     def sweep(self) -> None:
         super().sweep()

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from ..model import Interface, Machine, Network, Route, Rule, Tunnel, TunnelStatus
 from .names import parse_link
 from .store import Doc, Store
-from .vpn import session_of
+from .vpn import CIPHERS, session_of
 from .vpn_status import advertised
 
 _ANYWHERE = ("0.0.0.0/0",)
@@ -264,8 +264,6 @@ def tunnels(store: Store) -> tuple[Tunnel, ...]:
         if session is None or not gateway or router_key is None:
             continue
         router, interface, peer = session
-        if peer.get("enable") == "FALSE":
-            continue
         local = {i.get("id", 0): i["ipAddress"] for i in gateway["vpnInterfaces"]}
         answer.append(
             Tunnel(
@@ -281,6 +279,11 @@ def tunnels(store: Store) -> tuple[Tunnel, ...]:
                 local_asn=router["bgp"]["asn"],
                 peer_asn=peer["peerAsn"],
                 advertised=advertised(store, router_key, router, peer),
+                phase1=CIPHERS[document["ikeVersion"]],
+                phase2=CIPHERS[document["ikeVersion"]],
+                initiates=True,
+                bgp=peer.get("enable") != "FALSE",
+                med=peer["advertisedRoutePriority"],
             )
         )
     return tuple(answer)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from ..model import TunnelStatus
+from ..model import Ciphers, Trouble, TunnelStatus
 from .collection import Collection
 from .errors import bad_request, invalid, required
 from .names import Key, check_name
@@ -16,6 +16,21 @@ from .store import Doc, Store
 _REDUNDANCY = {"SINGLE_IP_INTERNALLY_REDUNDANT": 1, "TWO_IPS_REDUNDANCY": 2, "FOUR_IPS_REDUNDANCY": 4}
 _LINK_LOCAL = IPv4Network("169.254.0.0/16")
 _METADATA_RANGE = IPv4Network("169.254.169.252/30")
+# What Cloud VPN proposes, in its order (Cloud VPN documentation, "Supported IKE ciphers"), by IKE version and phase.
+_IKEV2 = Ciphers(
+    ("aes256gcm16", "aes192gcm16", "aes128gcm16", "aes256", "aes192", "aes128"),
+    ("sha256", "sha384", "sha512", "sha1"),
+    (31, 19, 20, 21, 15, 16, 17, 18, 14, 23, 24, 5, 2),
+)
+_IKEV1 = Ciphers(("aes128",), ("sha1",), (2,))
+CIPHERS = {1: _IKEV1, 2: _IKEV2}
+# ``status`` by what keeps a tunnel down, and what the detail says where nothing more is known.
+_STATUS: dict[Trouble, tuple[str, str]] = {
+    "": ("FIRST_HANDSHAKE", "Handshake with peer has not happened yet."),
+    "no answer": ("NO_INCOMING_PACKETS", "No incoming packets from peer."),
+    "no proposal": ("NEGOTIATION_FAILURE", "Handshake failed."),
+    "wrong key": ("AUTHORIZATION_ERROR", "Authentication with peer failed."),
+}
 _NOT_READY = "WAITING_FOR_FULL_CONFIG"
 
 
@@ -74,6 +89,8 @@ def prepare_tunnel(store: Store, key: Key, document: Doc) -> None:
                 f"A tunnel between the same interfaces exists already: '{other.path}'.",
             )
     _check_secret(document)
+    if document.get("cipherSuite"):
+        raise invalid("resource.cipherSuite", "given", "Not emulated here: leave it out, for Cloud VPN's own ciphers.")
     version = document.setdefault("ikeVersion", 2)
     if version not in (1, 2):
         raise invalid("resource.ikeVersion", version, "Must be 1 or 2.")
@@ -102,11 +119,11 @@ def tunnel_state(configured: bool, report: TunnelStatus | None) -> tuple[str, st
     """``status`` and ``detailedStatus`` of a tunnel."""
     if not configured:
         return _NOT_READY, "Waiting for the router's interface and BGP peer."
-    if report is None:
-        return "FIRST_HANDSHAKE", "Handshake with peer has not happened yet."
-    if report.up:
-        return "ESTABLISHED", report.detail or "Tunnel is up and running."
-    return "NO_INCOMING_PACKETS", report.detail or "No incoming packets from peer."
+    if report is not None and report.ipsec:
+        # Whatever BGP does: that is told by the router.
+        return "ESTABLISHED", f"Tunnel is up and running: {report.detail}"
+    status, detail = _STATUS[report.trouble if report else ""]
+    return status, (report.detail if report else "") or detail
 
 
 def session_of(store: Store, tunnel: Doc) -> tuple[Doc, Doc, Doc] | None:

@@ -40,7 +40,7 @@ def router_status(store: Store, key: Key, router: Doc) -> Doc:
                 "peerIpAddress": peer["peerIpAddress"],
                 "linkedVpnTunnel": tunnel,
                 "status": "UP" if up else "DOWN",
-                "state": "Established" if up else "Connect",
+                "state": report.session or "Idle",
                 "numLearnedRoutes": len(learned),
                 "advertisedRoutes": [
                     {
@@ -51,7 +51,7 @@ def router_status(store: Store, key: Key, router: Doc) -> Doc:
                         "priority": peer["advertisedRoutePriority"],
                         "routeType": "BGP",
                     }
-                    for cidr in advertised(store, key, router, peer)
+                    for cidr in report.announced
                 ],
             }
         )

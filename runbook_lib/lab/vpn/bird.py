@@ -1,0 +1,102 @@
+"""One gateway's BIRD: started, configured anew and asked through its control socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from .. import netns
+from ..errors import LabError
+
+_START_SECONDS = 30
+_ANSWER_SECONDS = 5
+_STOP_SECONDS = 1
+
+
+class Bird:
+    """A BIRD in a gateway's namespace.
+
+    Args:
+        program: bird.
+        namespace: the gateway's.
+        folder: a folder for it alone, in a memory file system.
+    """
+
+    def __init__(self, program: Path, namespace: str, folder: Path) -> None:
+        self._program = program
+        self._namespace = namespace
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._text = ""
+
+    def configure(self, text: str) -> None:
+        """Have it do what a configuration says; it keeps the sessions that stay as they are.
+
+        Raises:
+            LabError: BIRD does not start, or does not accept the configuration.
+        """
+        if text == self._text:
+            return
+        file = self._folder / "bird.conf"
+        if self._process is None:
+            self._folder.mkdir(parents=True, mode=0o700)
+            file.write_text(text)
+            self._start(file)
+        else:
+            file.write_text(text)
+            answer = self.ask("configure")
+            if "Reconfigur" not in answer:
+                raise LabError(f"BIRD does not accept its configuration: {answer}")
+        self._text = text
+
+    def ask(self, command: str) -> str:
+        """The answer to one command of its command line, without the reply codes."""
+        assert self._socket is not None
+        self._socket.sendall(command.encode() + b"\n")
+        return self._answer()
+
+    def stop(self) -> None:
+        """End it; its routes go with its namespace."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _start(self, file: Path) -> None:
+        door = self._folder / "bird.ctl"
+        command = [str(self._program), "-f", "-c", str(file), "-s", str(door), "-P", str(self._folder / "bird.pid")]
+        self._process = subprocess.Popen([*netns.enter(self._namespace), *command], stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + _START_SECONDS
+        while self._socket is None:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise LabError("BIRD did not start; the lab's log has its words")
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(_ANSWER_SECONDS)
+            try:
+                connection.connect(str(door))
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+                time.sleep(0.02)
+                continue
+            self._socket = connection
+        self._answer()  # its greeting
+
+    def _answer(self) -> str:
+        """Lines up to one that starts with a code and a space: nothing more follows it."""
+        assert self._socket is not None
+        received = b""
+        while not re.search(rb"^\d{4} .*\n\Z", received, re.MULTILINE):
+            piece = self._socket.recv(65536)
+            if not piece:
+                raise LabError("BIRD has ended")
+            received += piece
+        return re.sub(r"^(\d{4}[- ]| )", "", received.decode(), flags=re.MULTILINE)
