@@ -168,28 +168,47 @@ class Access:
             start = self._connections.forward(host, bastion, "127.0.0.1", port)
         return Forward(self, self._on(host, start))
 
-    def command_line(self, host: Host, port: int, local_port: int | None = None) -> str:
+    def command_line(
+        self, host: Host, port: int, local_port: int | None = None, *, via: Literal["host", "bastion"] = "bastion"
+    ) -> str:
         """The ``ssh -L`` command with which an operator opens the same tunnel in a terminal, ready to paste.
+
+        Args:
+            host: where to.
+            port: the port there.
+            local_port: where it is to be found on this machine; ``port`` by default.
+            via: as in ``forward``: the bastion connects to the host's private address, as in the article, or SSH goes
+                on to the host, for what listens on its loopback address only.
 
         Raises:
             AccessError: the host's cloud has no bastion.
         """
-        bastion = self._bastion(host) or host
+        bastion = self._bastion(host)
+        forward = ["-N", "-L", f"{local_port or port}:{host.private_ip}:{port}"]
+        if via == "bastion" or bastion is None:
+            return shlex.join(self._ssh(bastion or host, forward, self._way()))
+        forward = ["-N", "-L", f"{local_port or port}:127.0.0.1:{port}"]
+        # Each ssh replaces the %h and %p of its own ProxyCommand; the inner one's have to outlive the outer's turn.
+        hop = shlex.join(self._ssh(bastion, ["-W", "%h:%p"], self._way().replace("%", "%%")))
+        return shlex.join(self._ssh(host, forward, hop, address=host.private_ip))
+
+    def _way(self) -> str:
+        """What OpenSSH needs for reaching public addresses: a ProxyCommand, or nothing."""
+        proxy = urlsplit(self._settings.proxy)
+        return f"nc -X 5 -x {proxy.hostname}:{proxy.port} %h %p" if self._settings.proxy else ""
+
+    def _ssh(self, host: Host, words: list[str], proxy: str, address: str | None = None) -> list[str]:
         options = {
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": str(self._known.path),
-            "HostKeyAlias": self._known.alias(bastion),
+            "HostKeyAlias": self._known.alias(host),
             "StrictHostKeyChecking": "accept-new",
+            **({"ProxyCommand": proxy} if proxy else {}),
+            **({"Port": str(self._settings.port)} if self._settings.port != 22 else {}),
         }
-        if self._settings.proxy:
-            proxy = urlsplit(self._settings.proxy)
-            options["ProxyCommand"] = f"nc -X 5 -x {proxy.hostname}:{proxy.port} %h %p"
-        if self._settings.port != 22:
-            options["Port"] = str(self._settings.port)
-        words = ["ssh", "-N", "-L", f"{local_port or port}:{host.private_ip}:{port}", "-i", str(self._settings.key)]
-        for name, value in options.items():
-            words += ["-o", f"{name}={value}"]
-        return shlex.join([*words, f"{self._settings.user}@{bastion.public_ip}"])
+        chosen = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        where = f"{self._settings.user}@{address or host.public_ip}"
+        return ["ssh", *words, "-i", str(self._settings.key), *chosen, where]
 
     def wait_for(self, hosts: Iterable[Host] | None = None, *, timeout: float | None = None) -> None:
         """Return once every host (all by default) lets the operator's key in.

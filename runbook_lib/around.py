@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from .access import Access
@@ -31,9 +32,9 @@ def ways(params: Params, folder: Path) -> list[tuple[str, str]]:
     with Access(params, hosts) as access:
         for balancer in [host for host in hosts if host.role == "traefik"]:
             found.append((f"the demo service through {balancer.name}", curl(params, balancer)))
-        for host, port, what in _pages(hosts):
+        for host, port, what, via in _pages(hosts):
             where = f"{what} of {host.name}: run this, then open http://localhost:{port}/"
-            found.append((where, access.command_line(host, port)))
+            found.append((where, access.command_line(host, port, via=via)))
     return found
 
 
@@ -44,8 +45,11 @@ def curl(params: Params, balancer: Host) -> str:
     return f"curl {way}-H 'Host: demo.{params.domain}' http://{balancer.public_ip}/"
 
 
-def _pages(hosts: tuple[Host, ...]) -> Iterator[tuple[Host, int, str]]:
-    for role, port, what in (("traefik", DASHBOARD, "the dashboard"), ("consul", CONSUL, "Consul's page")):
-        for host in hosts:
-            if host.role == role and host.name.endswith("-1"):
-                yield host, port, what
+def _pages(hosts: tuple[Host, ...]) -> Iterator[tuple[Host, int, str, Literal["host", "bastion"]]]:
+    """Pages for a browser; Consul's is reached on its host, as it may listen on the loopback address alone."""
+    for host in hosts:
+        if host.name.endswith("-1") and host.role == "traefik":
+            yield host, DASHBOARD, "the dashboard", "bastion"
+    for host in hosts:
+        if host.name.endswith("-1") and host.role == "consul":
+            yield host, CONSUL, "Consul's page", "host"

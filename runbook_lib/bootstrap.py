@@ -95,6 +95,7 @@ def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -
     if role == "consul":
         config |= {
             "server": True,
+            "ui": True,
             "bootstrap_expect": params.consul_servers,
             "retry_interval_wan": f"{params.consul_retry_interval}s",
             "performance": {"raft_multiplier": params.consul_raft_multiplier},

@@ -152,6 +152,27 @@ def hosts(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
 
 
 @runbook.command()
+@click.argument("name")
+@PARAMETER_FILES
+@PARAMETERS
+def secret(name: str, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """Show one of the deployment's secrets, for example dashboard-password or consul-token.operator."""
+    from .secret_store import open_store
+
+    resolved = _resolved(_given(files, values), files, values)
+    found = open_store(resolved).get(name)
+    if found is None:
+        raise ParameterError(
+            f"{resolved.deployment} has no secret called {name}",
+            resource="NAME",
+            expected="dashboard-password, consul-token.operator, or another file's name in the secrets folder",
+            seen=name,
+            remedy="correct the name; secrets are made by 01_bootstrap",
+        )
+    click.echo(found)
+
+
+@runbook.command()
 def doctor() -> None:
     """Show which tools and kernel abilities are there, and how to get those that are not."""
     tools = import_module("runbook_lib.lab.tools")
@@ -165,6 +186,12 @@ def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str
 
     program = _program()
     options = [*(word for file in files for word in ("-f", str(file))), *(w for pair in values for w in ("-p", *pair))]
+    if params.security == "hardened":
+        for what, name in (
+            ("the dashboard's password, for the user operator", "dashboard-password"),
+            ("a token for Consul's page, which shows little without", "consul-token.operator"),
+        ):
+            yield what, f"{program} secret {name} {shlex.join(options)}".rstrip()
     teardown = f"{program} run 05_teardown {shlex.join(options)}".rstrip()
     host = import_module("runbook_lib.lab.host")
     for found in host.labs():

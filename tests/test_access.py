@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -255,17 +256,23 @@ def test_forwards_end_on_the_host_or_come_from_the_bastion(reach: Callable[..., 
     wait.until(lambda: listening(there.host, there.port), lambda up: not up, what="the forward's end", timeout=5)
 
 
+@pytest.mark.parametrize(("via", "asked_at"), [("bastion", INNER.private_ip), ("host", "127.0.0.1")])
 def test_the_printed_command_opens_the_tunnel(
-    reach: Callable[..., Access], params: Params, socks: int, web: int
+    reach: Callable[..., Access],
+    params: Params,
+    socks: int,
+    web: int,
+    via: Literal["host", "bastion"],
+    asked_at: str,
 ) -> None:
     access = reach(params=params.model_copy(update={"internet_proxy": f"socks5h://127.0.0.1:{socks}"}))
     port = free_port("127.0.0.1")
-    line = access.command_line(INNER, web, port)
-    assert f"-L {port}:{INNER.private_ip}:{web}" in line
+    line = access.command_line(INNER, web, port, via=via)
+    assert f"-L {port}:{asked_at}:{web}" in line
     pasted = subprocess.Popen(["bash", "-c", f"exec {line}"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait.until(lambda: listening("127.0.0.1", port), bool, what=line, timeout=10, interval=0.05)
-        assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).text == INNER.private_ip
+        assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).text == asked_at
     finally:
         pasted.terminate()
         pasted.wait(10)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import runbook_lib.archive.notebooks as places
-from runbook_lib import cli
+from runbook_lib import cli, credentials
 from runbook_lib.errors import CloudError, ParameterError
 from runbook_lib.params import Params
 
@@ -99,6 +99,16 @@ def test_a_run_says_where_its_record_is(invoke: Callable[..., Result], clone: Ca
     printed = nbformat.read(folder / f"{STEP}.ipynb", as_version=4).cells[-1].outputs[0].text
     assert printed == "blue 1.9.0\n"
     assert json.loads((folder / "run.json").read_text())["parameters"]["deployment"] == "blue"
+
+
+def test_a_secret_is_shown_to_who_asks_for_it(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    keys = ("-p", "keys", str(tmp_path))
+    missing = invoke("secret", "dashboard-password", *keys)
+    assert missing.exit_code == cli.USAGE
+    assert "demo has no secret called dashboard-password" in missing.stderr
+    held = credentials.of(Params(keys=str(tmp_path)))
+    assert held is not None
+    assert invoke("secret", "dashboard-password", *keys).stdout == f"{held.dashboard_password}\n"
 
 
 def test_a_failed_step_shows_its_message_and_its_notebook(
