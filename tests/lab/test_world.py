@@ -45,8 +45,8 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = 20) -> Any:
 # ---- AWS -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def ec2(lab: host.Lab) -> Any:
+def ec2_client(lab: host.Lab) -> Any:
+    """AWS's own client, with the operator's credentials."""
     keys = dict(
         line.split(" = ") if " = " in line else line.split("=")
         for line in (Path(lab.home) / "aws-credentials").read_text().splitlines()
@@ -59,6 +59,11 @@ def ec2(lab: host.Lab) -> Any:
         aws_access_key_id=keys["aws_access_key_id"].strip(),
         aws_secret_access_key=keys["aws_secret_access_key"].strip(),
     )
+
+
+@pytest.fixture(scope="module")
+def ec2(lab: host.Lab) -> Any:
+    return ec2_client(lab)
 
 
 @pytest.fixture(scope="module")

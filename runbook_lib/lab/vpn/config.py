@@ -93,6 +93,8 @@ def charon() -> str:
   # After the main table: the end's own default route leads to the internet, whatever charon adds.
   routing_table_prio = 40000
   install_virtual_ip = no
+  # Who answers takes what the caller likes best: Cloud VPN documents its order, AWS none.
+  prefer_configured_proposals = no
   # A peer that tries again and again is what the lab is for.
   block_threshold = 0
   cookie_threshold = 0
