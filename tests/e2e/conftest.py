@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,17 +60,27 @@ def walk(operator: Operator) -> Run:
 
 
 @pytest.fixture(scope="session")
-def secrets(operator: Operator, walk: Run) -> Sequence[str]:
-    """What no record may hold: the keys of the tunnels, of the operator and of the accounts."""
+def own_secrets(operator: Operator, walk: Run) -> Mapping[str, str]:
+    """What the runbook made for itself: the operator's SSH key, Consul's keys and tokens, the dashboard's password."""
+    files = {file.name: file.read_text() for file in (operator.folder / "keys").rglob("*") if file.is_file()}
+    del files["known_hosts"]  # public keys
+    found = {}
+    for name, text in files.items():
+        # A line of a private key is enough to know it by, however a record may have wrapped it.
+        key = text[text.index("PRIVATE KEY") :].splitlines()[1] if "PRIVATE KEY" in text else text.strip()
+        found[name] = key.partition(":")[2] if name == "dashboard-users" else key
+    assert {"id_ed25519", "gossip-key", "authority", "dashboard-password", "consul-token.operator"} <= found.keys()
+    return found
+
+
+@pytest.fixture(scope="session")
+def secrets(operator: Operator, own_secrets: Mapping[str, str]) -> Sequence[str]:
+    """What no record may hold: the runbook's own, the tunnels' keys, and those of the accounts."""
     connections = operator.boto("ec2").describe_vpn_connections()["VpnConnections"]
     tunnels = [tunnel["PreSharedKey"] for one in connections for tunnel in one["Options"]["TunnelOptions"]]
     assert len(set(tunnels)) == 4
-    # A line of a key is enough to know it by, however a record may have wrapped it.
-    files = [file.read_text() for file in (operator.folder / "keys").rglob("*") if file.is_file()]
-    keys = [text.splitlines()[1] for text in files if "PRIVATE KEY" in text]
-    assert keys
     home = Path(operator.lab.home)
     google = json.loads((home / "gcp-credentials.json").read_text())["private_key"].splitlines()[1]
     lines = (home / "aws-credentials").read_text().splitlines()
     [aws] = [line.partition("=")[2].strip() for line in lines if line.startswith("aws_secret_access_key")]
-    return [*tunnels, *keys, google, aws]
+    return [*tunnels, *own_secrets.values(), google, aws]

@@ -118,6 +118,11 @@ class Operator:
         nodes = json.loads(done.stdout)["nodes"]
         return sorted((node for node in nodes if part in node["name"]), key=lambda node: str(node["name"]))
 
+    def node(self, name: str) -> dict[str, Any]:
+        """One instance, by its name without the deployment."""
+        [found] = [node for node in self.nodes() if node["name"].endswith(f"-{name}")]
+        return found
+
     def visit(self, url: str, *more: str) -> Done:
         """curl by way of the lab's internet."""
         proxy = self.lab.internet_proxy.partition("//")[2]

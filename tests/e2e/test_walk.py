@@ -171,11 +171,10 @@ def test_each_load_balancer_spreads_requests_over_its_clouds_web_servers(
 
 @pytest.mark.parametrize("name", BALANCERS)
 def test_dashboards_answer_the_bastion(walk: Run, operator: Operator, name: str) -> None:
-    [balancer] = operator.nodes(name)
-    bastion = f"bastion-{name.split('-')[1]}"
-    overview = json.loads(
-        operator.asked(bastion, f"curl -sS --max-time 5 --fail http://{balancer['private_ip']}:8080/api/overview")
-    )
+    password = operator.runbook("secret", "dashboard-password", "-f", operator.params).stdout.strip()
+    url = f"http://{operator.node(name)['private_ip']}:8080/api/overview"
+    ask = f"curl -sS --max-time 5 --fail -u operator:{password} {url}"
+    overview = json.loads(operator.asked(f"bastion-{name.split('-')[1]}", ask))
     assert "ConsulCatalog" in overview["providers"]
     assert overview["http"]["routers"]["errors"] == 0
 
