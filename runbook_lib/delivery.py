@@ -6,7 +6,9 @@ but not started; with these files in place they start, now and at every later bo
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -126,8 +128,28 @@ def _one(access: Access, held: Credentials, host: Host) -> Delivered:
     present = access.run(host, f"sed -n '/BEGIN CERT/,/END CERT/p' {AGENT} 2>/dev/null || true").stdout
     if not held.authority.accepts(present, names(host)):
         given.append(File(AGENT, "root:consul", "0640", held.authority.issue(names(host))))
-    access.run(host, f"install -d -m 0755 {TLS}")
-    changed = tuple(f.path for f in given if access.put(host, f.content, f.path, mode=f.mode, owner=f.owner))
+    changed = _put(access, host, given)
     units = services(host)
     access.run(host, f"systemctl {'restart' if changed else 'start'} {' '.join(units)}")
     return Delivered(host.name, changed, units if changed else ())
+
+
+# Unpacked beside their places, compared, and moved there only where they differ: no reader sees half a file.
+_UNPACK = """set -eu
+new=$(mktemp -d /etc/.runbook.XXXXXX); trap 'rm -rf "$new"' EXIT; cd "$new"
+tar --extract --same-owner --same-permissions
+find . -type d | while read -r folder; do [ -d "/$folder" ] || install -d -m 0755 "/$folder"; done
+find . -type f | while read -r file; do cmp -s "$file" "/$file" || { mv -f "$file" "/$file"; echo "${file#.}"; }; done
+"""
+
+
+def _put(access: Access, host: Host, given: Iterable[File]) -> tuple[str, ...]:
+    """Lay files down, all in one go; the paths of those that were not there or differed."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for file in given:
+            entry = tarfile.TarInfo(file.path.lstrip("/"))
+            entry.size, entry.mode = len(file.content), int(file.mode, 8)
+            entry.uname, entry.gname = file.owner.split(":")
+            archive.addfile(entry, io.BytesIO(file.content.encode("ascii")))
+    return tuple(sorted(access.run(host, _UNPACK, text=buffer.getvalue().decode("ascii")).stdout.split()))
