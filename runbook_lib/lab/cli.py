@@ -11,9 +11,14 @@ from pathlib import Path
 
 import click
 
-from . import host
+from . import faults, host
 
 _name = click.option("--name", default=host.DEFAULT_NAME, show_default=True, help="which lab")
+_endpoint = click.option("--endpoint", help="instead of the name: the lab's AWS endpoint, as parameter files have it")
+_KINDS = "\n".join(
+    f"{f'{name} {kind.target.upper()}':<13} {kind.does}; what ends it: {kind.ends}"
+    for name, kind in faults.KINDS.items()
+)
 
 
 @click.group()
@@ -107,6 +112,27 @@ def logs(name: str, follow: bool, node: str) -> None:
     if follow:
         sys.exit(subprocess.call(["tail", "-n", "+1", "-f", console]))
     click.echo(Path(console).read_text(errors="replace"), nl=False)
+
+
+@lab.command(help=f"Break something for real.\n\n\b\n{_KINDS}")
+@_name
+@_endpoint
+@click.argument("kind")
+@click.argument("target", default="")
+def fault(name: str, endpoint: str | None, kind: str, target: str) -> None:
+    found = host.find(name) if endpoint is None else host.at(endpoint)
+    click.echo(faults.inject(found, kind, target))
+
+
+@lab.command()
+@_name
+@_endpoint
+@click.argument("kind")
+@click.argument("target", default="")
+def heal(name: str, endpoint: str | None, kind: str, target: str) -> None:
+    """Mend what "fault" with the same words broke."""
+    found = host.find(name) if endpoint is None else host.at(endpoint)
+    click.echo(faults.heal(found, kind, target))
 
 
 def _print_endpoints(found: host.Lab) -> None:
