@@ -96,8 +96,8 @@ def runbook() -> None:
 def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str, str]], output: Path) -> None:
     """Execute the steps' notebooks and keep their record.
 
-    STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown, and
-    but the test where the parameter "test" is false.
+    STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown and
+    06_resilience, and but the test where the parameter "test" is false.
     Stops at the first step that does not succeed.
     """
     given = _given(files, values)

@@ -113,10 +113,20 @@ def datacenters(access: Access, host: Host) -> tuple[str, ...]:
         return tuple(sorted(there.catalog.datacenters()))
 
 
-def catalog(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
-    """Where a service runs, whatever its checks say; ``dc`` asks another datacenter across the WAN."""
+def catalog(
+    access: Access, host: Host, service: str, dc: str | None = None, *, stale: bool = False
+) -> tuple[Instance, ...]:
+    """Where a service runs, whatever its checks say.
+
+    Args:
+        access: the way to the host.
+        host: whose agent is asked.
+        service: the service's name.
+        dc: another datacenter, which is asked across the WAN.
+        stale: be content with what any server knows, which needs no leader.
+    """
     with agent(access, host) as there:
-        _, found = there.catalog.service(service, dc=dc)
+        _, found = there.catalog.service(service, dc=dc, consistency="stale" if stale else None)
     return tuple(
         Instance(
             entry["Node"],

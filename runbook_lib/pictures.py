@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .experiment import Experiment
 from .matrix import Matrix
 from .reach import Probe
 from .resources import CloudName, Found, Host
@@ -87,26 +88,49 @@ def answer_chart(answers: Sequence[Answer]) -> Picture:
 
 def outage_chart(seen: Outage) -> Picture:
     """Each request over time, by the web server that answered, while one of them was stopped and started."""
-    origin = seen.answers[0].at if seen.answers else seen.stopped
-    rows = sorted({(a.traefik, a.server or "failed") for a in seen.answers})
+    marks = (("stopped", seen.stopped), ("left", seen.left), ("started", seen.started), ("returned", seen.returned))
+    svg, origin = _timeline(seen.answers, marks, special=seen.server)
+    failed = sum(not a.ok for a in seen.answers)
+    return Picture(
+        svg,
+        f"{len(seen.answers)} requests while {seen.server} was stopped and started: {_spans(marks, origin)}; "
+        f"{failed} failed in all.",
+    )
+
+
+def fault_chart(seen: Experiment) -> Picture:
+    """Each request over time, by the web server that answered, while something was broken until all was whole."""
+    moments = (("broken", seen.injected), ("steady", seen.steady), ("mended", seen.mended), ("whole", seen.whole))
+    marks = [(word, moment) for word, moment in moments if moment is not None]
+    svg, origin = _timeline(seen.answers, marks)
+    failed = ", ".join(f"{name} {count}" for name, count in sorted(seen.failed.items())) or "none"
+    return Picture(
+        svg,
+        f"{seen.fault}: {len(seen.answers)} requests, {len(seen.since)} of them since; {_spans(marks, origin)}. "
+        f"Failed: {failed}.",
+    )
+
+
+def _timeline(answers: Sequence[Answer], marks: Sequence[tuple[str, float]], special: str = "") -> tuple[str, float]:
+    """A drawn row of requests for each load balancer and answering server; and the moment that is its zero."""
+    origin = answers[0].at if answers else marks[0][1]
+    rows = sorted({(a.traefik, a.server or "failed") for a in answers})
     figure, axes = _figure(10, 0.9 + 0.34 * max(1, len(rows)))
     for place, (traefik, server) in enumerate(rows):
-        times = [a.at - origin for a in seen.answers if (a.traefik, a.server or "failed") == (traefik, server)]
-        colour = _FAILED if server == "failed" else COLOURS["web"] if server == seen.server else COLOURS["traefik"]
+        times = [a.at - origin for a in answers if (a.traefik, a.server or "failed") == (traefik, server)]
+        colour = _FAILED if server == "failed" else COLOURS["web"] if server == special else COLOURS["traefik"]
         axes.scatter(times, [place] * len(times), s=14, color=colour, marker="x" if server == "failed" else "o")
     axes.set_yticks(range(len(rows)), [f"{traefik}  →  {server}" for traefik, server in rows], fontsize=8)
-    marks = (("stopped", seen.stopped), ("left", seen.left), ("started", seen.started), ("returned", seen.returned))
     for word, moment in marks:
         axes.axvline(moment - origin, color=_LINE, linewidth=0.8, linestyle="--")
         axes.annotate(word, (moment - origin, 1.01), xycoords=("data", "axes fraction"), fontsize=8, rotation=20)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("seconds")
-    failed = sum(not a.ok for a in seen.answers)
-    spans = ", ".join(f"{word} after {moment - origin:.1f} s" for word, moment in marks)
-    return Picture(
-        _svg(figure),
-        f"{len(seen.answers)} requests while {seen.server} was stopped and started: {spans}; {failed} failed in all.",
-    )
+    return _svg(figure), origin
+
+
+def _spans(marks: Sequence[tuple[str, float]], origin: float) -> str:
+    return ", ".join(f"{word} after {moment - origin:.1f} s" for word, moment in marks)
 
 
 def reach_chart(matrix: Matrix) -> Picture:

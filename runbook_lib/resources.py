@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 CloudName = Literal["aws", "gcp"]
 STEPS = ("00_provision", "01_bootstrap", "02_federate", "03_traefik", "04_test", "05_teardown")
+# Notebooks that are no part of the walk: they run when they are named, before the teardown.
+OPTIONAL = ("06_resilience",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,9 @@ class Watch:
         interval: seconds between two requests to the same load balancer.
         limit: requests to each after which it stops by itself.
         port: where the load balancers listen.
+        patience: seconds of silence after which a visitor gives up.
+        visitors: how many ask each load balancer in turn. With one, a request that hangs holds up the next; with as
+            many as the patience has intervals, requests keep coming at the same pace whatever becomes of them.
     """
 
     def __init__(
@@ -153,13 +156,20 @@ class Watch:
         interval: float = 0.1,
         limit: int = 6000,
         port: int = 80,
+        patience: float = 10,
+        visitors: int = 1,
     ) -> None:
-        self._params, self._name, self._port = params, name, port
-        self._interval, self._limit = interval, limit
+        self._params, self._name, self._port, self._patience = params, name, port, patience
+        self._interval, self._limit, self._visitors = interval, limit, visitors
+        self._client = _public(params, patience)  # one for all: making it costs more than asking
         self._given: list[Answer] = []
         self._stop = threading.Event()
         self._balancers = [host for host in hosts if host.role == "traefik"]
-        self._threads = [threading.Thread(target=self._ask, args=(host,), daemon=True) for host in self._balancers]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(host, turn), daemon=True)
+            for host in self._balancers
+            for turn in range(visitors)
+        ]
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -223,14 +233,18 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(self._patience + 5)
+        self._client.close()
 
-    def _ask(self, host: Host) -> None:
-        with _public(self._params, 10) as client:
-            for _ in range(self._limit):
-                self._given.append(_request(self._params, client, host, self._name, self._port))
-                if self._stop.wait(self._interval):
-                    return
+    def _ask(self, host: Host, turn: int) -> None:
+        pause = turn * self._interval
+        for _ in range(turn, self._limit, self._visitors):
+            if self._stop.wait(pause):
+                return
+            self._given.append(answer := _request(self._params, self._client, host, self._name, self._port))
+            # One visitor rests between two requests; several take turns, each keeping to its own.
+            taken = answer.seconds if self._visitors > 1 else 0.0
+            pause = max(0.0, self._interval * self._visitors - taken)
 
 
 @dataclass(frozen=True, slots=True)

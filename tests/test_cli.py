@@ -69,7 +69,7 @@ def test_a_value_that_is_no_yaml_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("run", "06"), "there is no step called 06"),
+        (("run", "07"), "there is no step called 07"),
         (("run", "-p", "web_server", "3"), "web_servers?"),
         (("run", "-p", "consul_servers", "2"), "an odd number"),
         (("run", "-p", "gcp_private_subnet", "172.30.3.0/24"), "overlap"),

@@ -15,7 +15,7 @@ import pytest
 
 import runbook_lib
 from runbook_lib.params import Params, help_lines
-from runbook_lib.resources import STEPS
+from runbook_lib.resources import OPTIONAL, STEPS
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -42,8 +42,8 @@ def names_used(source: str) -> Iterator[list[str]]:
             yield dotted.split("(")[0].split(".")[1:]
 
 
-def test_there_is_one_notebook_a_step() -> None:
-    assert tuple(file.stem for file in FILES) == STEPS
+def test_there_is_one_notebook_a_step_and_the_optional_ones() -> None:
+    assert tuple(file.stem for file in FILES) == (*STEPS, *OPTIONAL)
 
 
 @notebooks

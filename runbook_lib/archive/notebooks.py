@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import ParameterError, PrerequisiteError
-from ..resources import STEPS
+from ..resources import OPTIONAL, STEPS
 
 TEST, TEARDOWN = "04_test", "05_teardown"
+# In the order in which they are run.
+EVERY = (*STEPS[: STEPS.index(TEARDOWN)], *OPTIONAL, *STEPS[STEPS.index(TEARDOWN) :])
 CLONE = Path(__file__).resolve().parents[2]
 
 
@@ -16,7 +18,8 @@ def chosen(names: Iterable[str], *, test: bool = True) -> tuple[str, ...]:
     """The steps that names mean, in the order in which they are run.
 
     Args:
-        names: full names (``03_traefik``) or numbers (``03``, ``3``); none means all but the teardown.
+        names: full names (``03_traefik``) or numbers (``03``, ``3``); none means all but the teardown and
+            the optional ones.
         test: the parameter of that name; without it, the test is not among "all".
 
     Raises:
@@ -25,7 +28,7 @@ def chosen(names: Iterable[str], *, test: bool = True) -> tuple[str, ...]:
     wanted = [_step(name) for name in names]
     if not wanted:
         return tuple(step for step in STEPS if step != TEARDOWN and (test or step != TEST))
-    return tuple(step for step in STEPS if step in wanted)
+    return tuple(step for step in EVERY if step in wanted)
 
 
 def notebook(step: str, folder: Path | None = None) -> Path:
@@ -75,12 +78,12 @@ def mark_cut_off(file: Path, message: str) -> None:
 
 def _step(name: str) -> str:
     number = name.zfill(2)
-    for step in STEPS:
+    for step in EVERY:
         if name == step or (name.isdigit() and step.startswith(f"{number}_")):
             return step
     raise ParameterError(
         f"there is no step called {name}",
         resource=name,
-        expected=f"one of: {', '.join(STEPS)}, or its number",
+        expected=f"one of: {', '.join(EVERY)}, or its number",
         seen=name,
     )

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import click
 
-from . import host
+from . import faults, host
 from .vpn import control
 
 _name = click.option("--name", default=host.DEFAULT_NAME, show_default=True, help="which lab")
 _tunnel = click.option("--tunnel", type=click.IntRange(min=1), help="which one; all of them without")
+_endpoint = click.option("--endpoint", help="instead of the name: the lab's AWS endpoint, as parameter files have it")
+_KINDS = "\n".join(
+    f"{f'{name} {kind.target.upper()}':<13} {kind.does}; what ends it: {kind.ends}"
+    for name, kind in faults.KINDS.items()
+)
 
 
 @click.group()
@@ -147,6 +152,27 @@ def vpn_up(name: str, tunnel: int | None) -> None:
 
 def _tell(what: str, numbers: list[int]) -> None:
     click.echo(f"tunnel{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {what}", err=True)
+
+
+@lab.command(help=f"Break something for real.\n\n\b\n{_KINDS}")
+@_name
+@_endpoint
+@click.argument("kind")
+@click.argument("target", default="")
+def fault(name: str, endpoint: str | None, kind: str, target: str) -> None:
+    found = host.find(name) if endpoint is None else host.at(endpoint)
+    click.echo(faults.inject(found, kind, target))
+
+
+@lab.command()
+@_name
+@_endpoint
+@click.argument("kind")
+@click.argument("target", default="")
+def heal(name: str, endpoint: str | None, kind: str, target: str) -> None:
+    """Mend what "fault" with the same words broke."""
+    found = host.find(name) if endpoint is None else host.at(endpoint)
+    click.echo(faults.heal(found, kind, target))
 
 
 def _print_endpoints(found: host.Lab) -> None:

@@ -75,12 +75,13 @@ def public_addresses(network: Network) -> frozenset[str]:
 
 
 def ruleset(network: Network, links: Links) -> str:
-    """The router's whole nftables ruleset, for one atomic ``nft -f``."""
+    """The router's own nftables table, for one atomic ``nft -f``; other tables, such as a fault's, stay."""
     chains = "\n".join(
         _chain(interface, direction, links) for interface in network.interfaces for direction in ("out", "in")
     )
     names = [links.machines[interface.machine][0] for interface in network.interfaces]
-    return f"""flush ruleset
+    return f"""table ip cloud
+delete table ip cloud
 table ip cloud {{
 {_nat(network)}
 {chains}

@@ -74,6 +74,11 @@ class Lab:
         file = Path(self.home) / "nodes.json"
         return json.loads(file.read_text()) if file.exists() else []
 
+    def networks(self) -> list[dict[str, Any]]:
+        """Every network: id, cloud, subnets, and the namespace that is its router."""
+        file = Path(self.home) / "networks.json"
+        return json.loads(file.read_text()) if file.exists() else []
+
     def node(self, name: str) -> dict[str, Any]:
         """One instance, by its name or by its name without the deployment's prefix.
 
@@ -159,6 +164,21 @@ def find(name: str = DEFAULT_NAME) -> Lab:
         option = "" if name == DEFAULT_NAME else f" --name {name}"
         raise LabError(f"the lab {name} is not up", remedy=f"start it: runbook lab up{option}")
     return lab
+
+
+def at(endpoint: str) -> Lab:
+    """The lab whose AWS endpoint this is, up: how a parameter file names its lab.
+
+    Raises:
+        LabError: there is none.
+    """
+    for lab in labs():
+        if lab.alive and lab.aws_endpoint == endpoint:
+            return lab
+    raise LabError(
+        f"no lab that is up answers at {endpoint or 'AWS itself'}",
+        remedy="this works in a lab only: runbook lab up, and parameters that lead to it (runbook lab params)",
+    )
 
 
 def labs() -> list[Lab]:

@@ -26,6 +26,8 @@ _FROM_HOST = (
     "ssl/openssl.cnf",
     "ssh/moduli",
 )
+# What an instance may write in all; memory is used for what it does write. One of the walk writes 2 MiB, mostly /etc.
+DISK_MIB = 256
 _CERTIFICATES = "ssl/certs/ca-certificates.crt"
 _USR_LOCAL = ("bin", "sbin", "lib", "share")
 
@@ -73,8 +75,22 @@ def build(target: Path, authority: str) -> None:
 
 
 def instantiate(image: Path, disk: Path) -> None:
-    """Give an instance a disk of its own: a copy of the image's writable part."""
+    """Give an instance a disk of its own: a copy of the image's writable part, in a file system of its own size.
+
+    A full one is full for this instance alone, as the clouds' disks are.
+    """
+    disk.mkdir()
+    size = f"size={DISK_MIB}m,mode=0755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, disk.name, str(disk)], check=True)
     subprocess.run(["cp", "-a", "--", f"{image}/.", str(disk)], check=True)
+
+
+def remove(disk: Path) -> None:
+    """Take an instance's disk away; one that was never made is no error."""
+    if disk.exists():
+        # Lazily: a command that somebody left running inside may still hold it.
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)
+        shutil.rmtree(disk, ignore_errors=True)
 
 
 def binds(disk: Path, tools: Mapping[str, str], python_path: str) -> list[str]:

@@ -73,7 +73,7 @@ def sysctl(settings: Iterable[tuple[str, str]], namespace: str = "") -> None:
 
 
 def load(ruleset: str, namespace: str) -> None:
-    """Replace a namespace's nftables ruleset in one transaction."""
+    """Load nftables rules into a namespace in one transaction."""
     run("nsenter", f"--net={_path(namespace)}", "nft", "-f", "-", stdin=ruleset)
 
 

@@ -11,7 +11,6 @@ import itertools
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -198,7 +197,7 @@ class World:
 
     def _erase(self, machine: str) -> None:
         """An instance that does not exist any more leaves neither disk nor console."""
-        shutil.rmtree(self._disks.pop(machine), ignore_errors=True)
+        image.remove(self._disks.pop(machine))
         self._console(machine).unlink(missing_ok=True)
 
     def _ended(self, instance: Instance) -> None:
@@ -258,6 +257,12 @@ class World:
                 }
                 for key, instance in sorted(self._instances.items(), key=lambda item: item[1].machine.name)
             ]
+            networks = [
+                {"id": key, "cloud": network.cloud, "subnets": network.subnets, "router": self._routers[key].namespace}
+                for key, network in sorted(self._networks.items())
+                if key in self._routers
+            ]
+            _write(self._home / "networks.json", json.dumps(networks))
             _write(self._home / "nodes.json", json.dumps(nodes))
 
 

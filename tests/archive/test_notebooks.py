@@ -18,6 +18,8 @@ from runbook_lib.errors import ParameterError, PrerequisiteError
         (["03_traefik"], ("03_traefik",)),
         (["04", "00"], ("00_provision", "04_test")),
         (["5", "05", "05_teardown"], ("05_teardown",)),
+        (["06"], ("06_resilience",)),
+        (["05", "6", "04"], ("04_test", "06_resilience", "05_teardown")),
     ],
 )
 def test_steps_are_chosen_by_name_or_number_and_run_in_order(names: list[str], steps: tuple[str, ...]) -> None:
@@ -29,7 +31,7 @@ def test_all_steps_are_without_the_test_where_there_are_no_test_servers() -> Non
     assert chosen(["04"], test=False) == ("04_test",)
 
 
-@pytest.mark.parametrize("name", ["06", "traefik", "", "-1", "3_traefik"])
+@pytest.mark.parametrize("name", ["07", "traefik", "", "-1", "3_traefik"])
 def test_what_is_no_step_is_refused(name: str) -> None:
     with pytest.raises(ParameterError, match="no step called"):
         chosen([name])
