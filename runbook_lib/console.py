@@ -92,7 +92,8 @@ def doctor(tools: Iterable[Any], abilities: Iterable[Any]) -> int:
     """Print what the lab's tools and the kernel's abilities are; return how many needed ones are missing.
 
     Args:
-        tools: records with ``name``, ``needed_for``, ``path`` (``None`` if missing), ``version`` and ``how_to_get``.
+        tools: records with ``name``, ``needed_for``, ``path`` (``None`` if missing), ``version``, ``how_to_get`` and
+            ``essential``.
         abilities: records with ``name``, ``needed_for``, ``ok``, ``detail``, ``how_to_get`` and ``essential``.
     """
     known, able = list(tools), list(abilities)
@@ -106,7 +107,7 @@ def doctor(tools: Iterable[Any], abilities: Iterable[Any]) -> int:
         ("", "ability", "needed for", "what was seen", "how to get it"),
         [("✓" if a.ok else "✗", a.name, a.needed_for, "" if a.ok else a.detail, a.how_to_get) for a in able],
     )
-    return sum(t.path is None for t in known) + sum(not a.ok and a.essential for a in able)
+    return sum(t.path is None and t.essential for t in known) + sum(not a.ok and a.essential for a in able)
 
 
 def _text(value: Any) -> str:

@@ -75,14 +75,14 @@ _COMMANDS = (
     ("python3", "systemctl in instances", "python3", "--version"),
 )
 # Without these a plain link stands in for the VPN's tunnels. charon and its plugins are not on any path: they are in
-# strongSwan's own folder beside the system's.
+# strongSwan's own folder beside the system's. Of strongswan-swanctl it is the plugin that is needed.
 _VPN_PROGRAMS = (
     ("charon", "the VPN's tunnels (strongSwan)", "strongswan-charon", "--version"),
-    ("swanctl", "the VPN's tunnels: charon's control socket", "strongswan-swanctl", "--version"),
     ("bird", "the VPN's routes (BGP)", "bird2", "--version"),
 )
 _VPN_PLUGINS = (
     ("libstrongswan-kernel-libipsec.so", "the VPN's tunnels: ESP without the kernel", "libcharon-extra-plugins"),
+    ("libstrongswan-vici.so", "the VPN's tunnels: charon's control socket", "strongswan-swanctl"),
     ("libstrongswan-openssl.so", "the VPN's tunnels: ciphers", "libstrongswan-standard-plugins"),
 )
 _USER_COMMANDS = (("newuidmap", "service users in an ordinary user's instances", "uidmap", ""),)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 from .. import netns
 from ..errors import LabError
 
+_DOOR = "bird.ctl"
 _START_SECONDS = 30
 _ANSWER_SECONDS = 5
 _STOP_SECONDS = 1
@@ -30,7 +33,6 @@ class Bird:
         self._namespace = namespace
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
         self._text = ""
 
     def configure(self, text: str) -> None:
@@ -53,16 +55,26 @@ class Bird:
                 raise LabError(f"BIRD does not accept its configuration: {answer}")
         self._text = text
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process is not None and self._process.poll() is not None
+
     def ask(self, command: str) -> str:
-        """The answer to one command of its command line, without the reply codes."""
-        assert self._socket is not None
-        self._socket.sendall(command.encode() + b"\n")
-        return self._answer()
+        """The answer to one command of its command line, without the reply codes.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(str(self._folder / _DOOR))
+            _receive(connection)  # its greeting
+            connection.sendall(command.encode() + b"\n")
+            return _receive(connection)
 
     def stop(self) -> None:
         """End it; its routes go with its namespace."""
-        if self._socket is not None:
-            self._socket.close()
         if self._process is not None:
             self._process.terminate()
             try:
@@ -70,33 +82,29 @@ class Bird:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, file: Path) -> None:
-        door = self._folder / "bird.ctl"
-        command = [str(self._program), "-f", "-c", str(file), "-s", str(door), "-P", str(self._folder / "bird.pid")]
-        self._process = subprocess.Popen([*netns.enter(self._namespace), *command], stdin=subprocess.DEVNULL)
+        files = ("-c", str(file), "-s", str(self._folder / _DOOR), "-P", str(self._folder / "bird.pid"))
+        self._process = subprocess.Popen(
+            [*netns.enter(self._namespace), str(self._program), "-f", *files], stdin=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + _START_SECONDS
-        while self._socket is None:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while True:
+            if self.ended or time.monotonic() > deadline:
                 raise LabError("BIRD did not start; the lab's log has its words")
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(_ANSWER_SECONDS)
-            try:
-                connection.connect(str(door))
-            except (FileNotFoundError, ConnectionRefusedError):
-                connection.close()
-                time.sleep(0.02)
-                continue
-            self._socket = connection
-        self._answer()  # its greeting
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                self.ask("show status")
+                return
+            time.sleep(0.02)
 
-    def _answer(self) -> str:
-        """Lines up to one that starts with a code and a space: nothing more follows it."""
-        assert self._socket is not None
-        received = b""
-        while not re.search(rb"^\d{4} .*\n\Z", received, re.MULTILINE):
-            piece = self._socket.recv(65536)
-            if not piece:
-                raise LabError("BIRD has ended")
-            received += piece
-        return re.sub(r"^(\d{4}[- ]| )", "", received.decode(), flags=re.MULTILINE)
+
+def _receive(connection: socket.socket) -> str:
+    """Lines up to one that starts with a code and a space: nothing more follows it."""
+    received = b""
+    while not re.search(rb"^\d{4} .*\n\Z", received, re.MULTILINE):
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionResetError("BIRD has ended")
+        received += piece
+    return re.sub(r"^(\d{4}[- ]| )", "", received.decode(), flags=re.MULTILINE)

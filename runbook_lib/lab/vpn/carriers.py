@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vici.exception import CommandException, SessionException
+from vici.exception import CommandException
 
 from .. import netns, tools
 from ..errors import LabError
@@ -80,7 +80,7 @@ class Tunnels:
                 self._ends[identity] = end
                 gateway = gateways[tunnel.network].namespace
                 self._starting[identity] = self._pool.submit(self._start, end, gateway)
-        for network in self._birds.keys() - gateways.keys():
+        for network in [n for n, bird in self._birds.items() if n not in gateways or bird.ended]:
             self._birds.pop(network).stop()
         for network, router in gateways.items():
             here = {self._ends[end.id].interface: end for end in ends if end.network == network}
@@ -91,8 +91,22 @@ class Tunnels:
 
     def look(self) -> dict[str, TunnelStatus]:
         """See ``Carrier.look``."""
-        sessions = {network: words.sessions(bird.ask("show protocols all")) for network, bird in self._birds.items()}
-        return {end.id: self._status(end, sessions.get(end.network, {})) for end in self._tunnels}
+        sessions = {name: s for bird in self._birds.values() for name, s in self._sessions(bird).items()}
+        return {tunnel.id: self._status(tunnel, sessions) for tunnel in self._tunnels}
+
+    def _sessions(self, bird: Bird) -> dict[str, words.Session]:
+        """A gateway's BGP sessions, by interface; none while its BIRD does not answer."""
+        try:
+            found = words.sessions(bird.ask("show protocols all"))
+            for name, session in found.items():
+                if session.state == "Established":
+                    learned = words.networks(bird.ask(f"show route protocol {name}"))
+                    announced = words.networks(bird.ask(f"show route export {name}"))
+                    found[name] = replace(session, learned=learned, announced=announced)
+        except OSError as error:
+            log.warning("BIRD does not answer: %s", error)
+            return {}
+        return found
 
     def _status(self, tunnel: Tunnel, sessions: Mapping[str, words.Session]) -> TunnelStatus:
         end = self._ends[tunnel.id]
@@ -100,22 +114,17 @@ class Tunnels:
             return TunnelStatus(False, "")
         try:
             exchange = end.look()
-        except (OSError, CommandException, SessionException) as error:
+        except (OSError, CommandException) as error:
             log.warning("%s: charon does not answer: %s", tunnel.id, error)
             return TunnelStatus(False, "the VPN endpoint does not answer", trouble="no answer")
-        bird, name = self._birds[tunnel.network], end.interface
-        session = sessions.get(name)
-        if session and session.state == "Established":
-            learned = words.networks(bird.ask(f"show route protocol {name}"))
-            announced = words.networks(bird.ask(f"show route export {name}"))
-            session = replace(session, learned=learned, announced=announced)
-        return words.status(tunnel, exchange, session)
+        return words.status(tunnel, exchange, sessions.get(end.interface))
 
     def _start(self, end: End, gateway: str) -> None:
         try:
             end.start(self._program, gateway)
-        except (LabError, OSError, SessionException, CommandException):
-            log.exception("a VPN endpoint could not be started: %s", end.tunnel.id)
+        except (LabError, OSError, CommandException) as error:
+            log.warning("a VPN endpoint could not be started, and will be again: %s: %s", end.tunnel.id, error)
+            end.stop()
         self._changed()
 
 

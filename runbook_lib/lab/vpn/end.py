@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import vici
@@ -53,18 +53,14 @@ class End:
         self._changed = changed
         self._trouble: Trouble = ""
         self._process: subprocess.Popen[str] | None = None
-        self._session: vici.Session | None = None
-        self._socket: socket.socket | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether charon knows its tunnel."""
-        return self._session is not None
+        self._last = "it said nothing"
+        self._stopped = False
+        self.ready = False
 
     @property
     def ended(self) -> bool:
         """Whether charon is gone."""
-        return self._process is not None and self._process.poll() is not None
+        return self._stopped or (self._process is not None and self._process.poll() is not None)
 
     def start(self, program: Path, gateway: str) -> None:
         """Wire the end to the internet, start charon, and hand its TUN device to the gateway.
@@ -78,7 +74,7 @@ class End:
         """
         self._wire()
         self._launch(program)
-        session = self._connect()
+        self._await()
         # charon insists on routing by its device: a bridge of the device's name takes the route, which nothing uses.
         netns.batch(
             [
@@ -95,33 +91,29 @@ class End:
             ],
             gateway,
         )
-        session.load_shared(config.secret(self.tunnel))
-        session.load_conn({"tunnel": config.connection(self.tunnel)})
-        self._session = session
-        self.call()
+        with self._session() as session:
+            session.load_shared(config.secret(self.tunnel))
+            session.load_conn({"tunnel": config.connection(self.tunnel)})
+            self._call(session)
+        self.ready = True
 
     def look(self) -> words.Exchange:
-        """What has become of the tunnel. An end that initiates and has nothing to show calls again."""
-        assert self._session is not None
-        associations = [one["tunnel"] for one in self._session.list_sas() if "tunnel" in one]
-        suite = next((found for one in associations if (found := words.suite(one))), "")
-        if not associations or (not suite and all(words.established(one) for one in associations)):
-            self.call()
-        return words.Exchange(suite, "" if suite else self._trouble)
+        """What has become of the tunnel. An end that initiates and has nothing to show calls again.
 
-    def call(self) -> None:
-        """Begin a key exchange, if this end is the one to do so."""
-        if self.tunnel.initiates and self._session is not None:
-            with contextlib.suppress(vici.exception.CommandException):
-                # -1: do not wait for the outcome.
-                for _ in self._session.initiate({"child": "tunnel", "ike": "tunnel", "timeout": "-1"}):
-                    pass
+        Raises:
+            OSError: charon does not answer.
+            vici.exception.CommandException: it answers something else.
+        """
+        with self._session() as session:
+            associations = [one["tunnel"] for one in session.list_sas() if "tunnel" in one]
+            suite = next((found for one in associations if (found := words.suite(one))), "")
+            if not suite and all(words.established(one) for one in associations):
+                self._call(session)
+        return words.Exchange(suite, "" if suite else self._trouble)
 
     def stop(self) -> None:
         """Take everything of this end away; the TUN device goes with its daemon."""
-        self._session = None
-        if self._socket is not None:
-            self._socket.close()
+        self._stopped, self.ready = True, False
         if self._process is not None:
             self._process.terminate()
             try:
@@ -185,30 +177,33 @@ class End:
         )
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
-    def _connect(self) -> vici.Session:
-        """A session with charon, once it listens."""
-        door = self._folder / "vici"
+    def _await(self) -> None:
+        """Return once charon answers."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self.ended or time.monotonic() > deadline:
                 raise LabError(f"charon did not start for {self.tunnel.id}: {self._last}")
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(_ANSWER_SECONDS)
-            try:
-                connection.connect(str(door))
-                session = vici.Session(connection)
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), self._session() as session:
                 session.version()
-            except (FileNotFoundError, ConnectionRefusedError):
-                connection.close()
-                time.sleep(0.02)
-                continue
-            self._socket = connection
-            return session
+                return
+            time.sleep(0.02)
 
-    # ---- listening ---------------------------------------------------------------------------------------
+    # ---- talking -----------------------------------------------------------------------------------------
 
-    _last = "it said nothing"
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[vici.Session]:
+        """A conversation with charon; each is short, so that one that went wrong does not spoil the next."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(str(self._folder / "vici"))
+            yield vici.Session(connection)
+
+    def _call(self, session: vici.Session) -> None:
+        """Begin a key exchange, if this end is the one to do so."""
+        if self.tunnel.initiates:
+            # -1: do not wait for the outcome.
+            for _ in session.initiate({"child": "tunnel", "ike": "tunnel", "timeout": "-1"}):
+                pass
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Follow what charon writes: it alone tells why an exchange failed."""

@@ -3,7 +3,7 @@
     router ──[VPN]── gateway ──[tunN]── tunnel end
 
 Packets pass from the network into a tunnel, as BIRD (or the stand-in) routes them, and from a tunnel into the
-network; nothing else passes, and nothing else leads out.
+network; nothing else passes, and nothing else leads out. Only tunnels may speak to the gateway itself: BGP.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ _TABLE = 200
 RULES = f"""table ip vpn {{
   counter received {{ }}
   counter sent {{ }}
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    iifname {{ "lo", "tun*" }} accept
+  }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
     iifname "tun*" oifname "{fabric.VPN}" counter name received accept
