@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vici.exception import CommandException
+from vici.exception import CommandException, SessionException
 
 from .. import netns, tools
 from ..errors import LabError
@@ -114,7 +114,7 @@ class Tunnels:
             return TunnelStatus(False, "")
         try:
             exchange = end.look()
-        except (OSError, CommandException) as error:
+        except (OSError, CommandException, SessionException) as error:
             log.warning("%s: charon does not answer: %s", tunnel.id, error)
             return TunnelStatus(False, "the VPN endpoint does not answer", trouble="no answer")
         return words.status(tunnel, exchange, sessions.get(end.interface))
@@ -122,7 +122,7 @@ class Tunnels:
     def _start(self, end: End, gateway: str) -> None:
         try:
             end.start(self._program, gateway)
-        except (LabError, OSError, CommandException) as error:
+        except (LabError, OSError, CommandException, SessionException) as error:
             log.warning("a VPN endpoint could not be started, and will be again: %s: %s", end.tunnel.id, error)
             end.stop()
         self._changed()
