@@ -137,7 +137,7 @@ def _one(access: Access, held: Credentials, host: Host) -> Delivered:
 # Unpacked beside their places, compared, and moved there only where they differ: no reader sees half a file.
 _UNPACK = """set -eu
 new=$(mktemp -d /etc/.runbook.XXXXXX); trap 'rm -rf "$new"' EXIT; cd "$new"
-tar --extract --same-owner --same-permissions
+tar --extract --same-owner --same-permissions --touch
 find . -type d | while read -r folder; do [ -d "/$folder" ] || install -d -m 0755 "/$folder"; done
 find . -type f | while read -r file; do cmp -s "$file" "/$file" || { mv -f "$file" "/$file"; echo "${file#.}"; }; done
 """
