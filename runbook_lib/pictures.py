@@ -100,8 +100,8 @@ def outage_chart(seen: Outage) -> Picture:
 
 def fault_chart(seen: Experiment) -> Picture:
     """Each request over time, by the web server that answered, while something was broken until all was whole."""
-    moments = (("broken", seen.injected), ("steady", seen.steady), ("mended", seen.mended), ("whole", seen.whole))
-    marks = [(word, moment) for word, moment in moments if moment is not None]
+    hand = [("steady", seen.steady), ("mended", seen.mended)] if seen.mended else []
+    marks = [("broken", seen.injected), *hand, ("whole", seen.whole)]
     svg, origin = _timeline(seen.answers, marks)
     failed = ", ".join(f"{name} {count}" for name, count in sorted(seen.failed.items())) or "none"
     return Picture(
@@ -121,9 +121,11 @@ def _timeline(answers: Sequence[Answer], marks: Sequence[tuple[str, float]], spe
         colour = _FAILED if server == "failed" else COLOURS["web"] if server == special else COLOURS["traefik"]
         axes.scatter(times, [place] * len(times), s=14, color=colour, marker="x" if server == "failed" else "o")
     axes.set_yticks(range(len(rows)), [f"{traefik}  →  {server}" for traefik, server in rows], fontsize=8)
-    for word, moment in marks:
+    for place, (word, moment) in enumerate(marks):
         axes.axvline(moment - origin, color=_LINE, linewidth=0.8, linestyle="--")
-        axes.annotate(word, (moment - origin, 1.01), xycoords=("data", "axes fraction"), fontsize=8, rotation=20)
+        # In two rows, as moments may lie close together.
+        high = 1.01 + place % 2 * 0.4 / max(1, len(rows))
+        axes.annotate(word, (moment - origin, high), xycoords=("data", "axes fraction"), fontsize=8, rotation=20)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("seconds")
     return _svg(figure), origin

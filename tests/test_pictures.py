@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.params import Params
-from runbook_lib.pictures import Picture, answer_chart, architecture, outage_chart
+from runbook_lib.pictures import Picture, answer_chart, architecture, fault_chart, outage_chart
 from runbook_lib.resources import Found
 from runbook_lib.topology import ExistingNetwork
 from runbook_lib.visits import Answer, Outage
+from tests.experiments import experiment
 from tests.standing import changed, site_of, standing
 
 
@@ -46,9 +47,22 @@ def test_an_outage_is_told_in_moments_and_failures() -> None:
     )
 
 
+def test_a_fault_is_told_in_moments_and_failures() -> None:
+    picture = fault_chart(experiment())
+    assert picture.alt == (
+        "web-1 hangs: 7 requests, 5 of them since; broken after 2.0 s, steady after 3.5 s, mended after 5.0 s, "
+        "whole after 6.0 s. Failed: t-1 1, t-2 1."
+    )
+    assert {"t-1  →  failed", "t-2  →  web-2", "broken", "steady", "mended", "whole"} <= set(words(picture))
+    alone = words(fault_chart(experiment(mended=None, hand="")))
+    assert {"broken", "whole"} <= set(alone)
+    assert not {"steady", "mended"} & set(alone)
+
+
 def test_charts_of_nothing_are_still_charts() -> None:
     assert words(answer_chart([]))
     assert words(outage_chart(Outage("w-1", (), 1.0, 2.0, 3.0, 4.0)))
+    assert words(fault_chart(experiment(answers=())))
 
 
 def test_the_same_picture_is_the_same_file() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -47,8 +48,12 @@ class Balancer(BaseHTTPRequestHandler):
 
     rotation: tuple[str, ...] = ()
     count = 0
+    waiting: threading.Barrier | None = None
 
     def do_GET(self) -> None:
+        if Balancer.waiting is not None:
+            with suppress(threading.BrokenBarrierError):
+                Balancer.waiting.wait(10)
         if self.headers["Host"] != "demo.exemple.com":
             status, body = 404, "404 page not found"
         elif not Balancer.rotation:
@@ -129,6 +134,32 @@ def test_a_watch_ends_by_itself(port: int) -> None:
         for thread in watch._threads:
             thread.join(10)
     assert len(watch.answers) == 3
+
+
+def test_several_visitors_do_not_wait_for_one_another(port: int) -> None:
+    """Four of them each get their answers while all four wait at once."""
+    Balancer.waiting = threading.Barrier(4)
+    try:
+        with Watch(PARAMS, [BALANCER], interval=0, limit=8, port=port, visitors=4) as watch:
+            for thread in watch._threads:
+                thread.join(10)
+    finally:
+        Balancer.waiting = None
+    assert len(watch.answers) == 8
+    assert watch.failures() == ()
+
+
+def test_a_visitor_gives_up_after_its_patience(port: int) -> None:
+    Balancer.waiting = threading.Barrier(2)  # the other never comes
+    try:
+        with Watch(PARAMS, [BALANCER], limit=1, port=port, patience=0.2) as watch:
+            watch._threads[0].join(10)
+        [given] = watch.answers
+        Balancer.waiting.abort()
+    finally:
+        Balancer.waiting = None
+    assert not given.ok
+    assert "Timeout" in given.text
 
 
 def test_an_outage_counts_by_span() -> None:

@@ -72,7 +72,7 @@ class Operator:
         """The parameter file."""
         return self.folder / "lab.yaml"
 
-    def command(self, *words: str | Path, cwd: Path = CLONE) -> Done:
+    def command(self, *words: str | Path, cwd: Path = CLONE, timeout: float = 180) -> Done:
         """A command's end, whatever it is; nothing is on its standard input."""
         return subprocess.run(
             list(map(str, words)),
@@ -81,20 +81,20 @@ class Operator:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=timeout,
             check=False,
         )
 
-    def runbook(self, *words: str | Path) -> Done:
+    def runbook(self, *words: str | Path, timeout: float = 180) -> Done:
         """The `runbook` command."""
-        return self.command(sys.executable, "-m", "runbook_lib.cli", *words)
+        return self.command(sys.executable, "-m", "runbook_lib.cli", *words, timeout=timeout)
 
-    def run(self, *words: str | Path, deployment: str = DEPLOYMENT) -> Run:
+    def run(self, *words: str | Path, deployment: str = DEPLOYMENT, timeout: float = 180) -> Run:
         """`runbook run` with the parameter file, unless the words name another one."""
         runs = self.folder / "outputs" / deployment / "runs"
         before = set(runs.glob("*"))
         files = () if "-f" in words else ("-f", self.params)
-        done = self.runbook("run", *words, *files, "--output", self.folder / "outputs")
+        done = self.runbook("run", *words, *files, "--output", self.folder / "outputs", timeout=timeout)
         made = set(runs.glob("*")) - before
         return Run(done, made.pop() if made else None)
 
