@@ -108,6 +108,18 @@ def test_the_command_line_tells_cuts_and_heals(joined: TwoClouds) -> None:
     eventually(joined.states, UP)
 
 
+def test_daemons_that_died_are_replaced(joined: TwoClouds) -> None:
+    listed = subprocess.run(
+        [*joined.lab.inside(), "ps", "-eo", "pid=,comm="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    victims = [next(pid for pid, name in rows if name == wanted) for wanted in ("charon", "bird")]
+    subprocess.run([*joined.lab.inside(), "kill", "-9", *victims], check=True)
+    eventually(lambda: joined.states() != UP, True)
+    eventually(joined.states, UP)
+    eventually(joined.across, (True, True))
+
+
 # ---- what is wrong -------------------------------------------------------------------------------------------
 
 

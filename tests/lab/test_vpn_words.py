@@ -17,6 +17,7 @@ from tests.lab.test_vpn_negotiate import AWS, GCP
     [
         ("13[IKE] received AUTHENTICATION_FAILED notify error", "wrong key"),
         ("01[IKE] tried 1 shared key for '198.51.100.7' - '203.0.113.8', but MAC mismatched", "wrong key"),
+        ("07[ENC] could not decrypt payloads", "wrong key"),
         ("08[IKE] received NO_PROPOSAL_CHOSEN notify error", "no proposal"),
         ("08[IKE] received NO_PROPOSAL_CHOSEN error notify", "no proposal"),
         ("16[IKE] received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built", "no proposal"),

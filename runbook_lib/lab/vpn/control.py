@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..abilities import SYSTEM_PATH
 from ..errors import LabError
 from . import cut
 
@@ -76,7 +78,16 @@ def _packets(listing: str) -> dict[str, int]:
 
 def _run(lab: Lab, command: Sequence[str], stdin: str = "") -> str:
     """A command in the lab's world."""
-    done = subprocess.run([*lab.inside(), *command], input=stdin, capture_output=True, text=True, check=False)
+    # An ordinary user's PATH often lacks the folder that nft is in.
+    places = os.pathsep.join([SYSTEM_PATH, os.environ.get("PATH", "")])
+    done = subprocess.run(
+        [*lab.inside(), *command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": places},
+    )
     if done.returncode:
         raise LabError(
             f"the lab {lab.name} could not be asked about its VPN: {done.stderr.strip()}",

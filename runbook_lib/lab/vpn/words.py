@@ -14,6 +14,8 @@ _HEARD: tuple[tuple[str, Trouble], ...] = (
     (r"received AUTHENTICATION_FAILED", "wrong key"),
     (r"MAC mismatched", "wrong key"),
     (r"no shared key found", "wrong key"),
+    # In IKEv1 the key encrypts the proof itself.
+    (r"could not decrypt payloads", "wrong key"),
     (r"received NO_PROPOSAL_CHOSEN", "no proposal"),
     (r"received proposals unacceptable", "no proposal"),
     (r"no acceptable proposal found", "no proposal"),
