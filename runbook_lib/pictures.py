@@ -124,7 +124,7 @@ def _timeline(answers: Sequence[Answer], marks: Sequence[tuple[str, float]], spe
     for place, (word, moment) in enumerate(marks):
         axes.axvline(moment - origin, color=_LINE, linewidth=0.8, linestyle="--")
         # In two rows, as moments may lie close together.
-        high = 1.01 + place % 2 * 0.8 / max(1, len(rows))
+        high = 1.01 + place % 2 * 0.8 / max(3, len(rows))
         axes.annotate(word, (moment - origin, high), xycoords=("data", "axes fraction"), fontsize=8, rotation=20)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("seconds")
