@@ -22,7 +22,7 @@ from runbook_lib.errors import PrerequisiteError, RunFailed
 from runbook_lib.params import Params
 
 Write = Callable[..., Path]
-ALIVE_AND_CLEAN = 15  # seconds that an ending may take before a test gives up on it
+ALIVE_AND_CLEAN = 60  # seconds that an ending may take before a test gives up on it
 
 
 def job(folder: Path, tmp_path: Path, *steps: str, **given: Any) -> Job:
