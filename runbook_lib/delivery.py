@@ -129,22 +129,25 @@ def _one(access: Access, held: Credentials, host: Host) -> Delivered:
     if not held.authority.accepts(present, names(host)):
         given.append(File(AGENT, "root:consul", "0640", held.authority.issue(names(host))))
     changed = _put(access, host, given)
-    units = services(host)
-    access.run(host, f"systemctl {'restart' if changed else 'start'} {' '.join(units)}")
-    return Delivered(host.name, changed, units if changed else ())
+    return Delivered(host.name, changed, services(host) if changed else ())
 
 
-# Unpacked beside their places, compared, and moved there only where they differ: no reader sees half a file.
+# Unpacked beside their places, compared, and moved there only where they differ: no reader sees half a file. The
+# restart belongs to the same command, so that a connection that breaks leaves no service on the files of before.
 _UNPACK = """set -eu
 new=$(mktemp -d /etc/.runbook.XXXXXX); trap 'rm -rf "$new"' EXIT; cd "$new"
 tar --extract --same-owner --same-permissions --touch
 find . -type d | while read -r folder; do [ -d "/$folder" ] || install -d -m 0755 "/$folder"; done
-find . -type f | while read -r file; do cmp -s "$file" "/$file" || { mv -f "$file" "/$file"; echo "${file#.}"; }; done
+changed=$(find . -type f | while read -r file; do
+  cmp -s "$file" "/$file" || { mv -f "$file" "/$file"; echo "${file#.}"; }
+done)
+if [ -n "$changed" ]; then systemctl restart UNITS; else systemctl start UNITS; fi
+echo "$changed"
 """
 
 
 def _put(access: Access, host: Host, given: Iterable[File]) -> tuple[str, ...]:
-    """Lay files down, all in one go; the paths of those that were not there or differed."""
+    """Lay files down and (re)start what waits for them, all in one go; the paths of those that were not as given."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for file in given:
@@ -152,4 +155,5 @@ def _put(access: Access, host: Host, given: Iterable[File]) -> tuple[str, ...]:
             entry.size, entry.mode = len(file.content), int(file.mode, 8)
             entry.uname, entry.gname = file.owner.split(":")
             archive.addfile(entry, io.BytesIO(file.content.encode("ascii")))
-    return tuple(sorted(access.run(host, _UNPACK, text=buffer.getvalue().decode("ascii")).stdout.split()))
+    script = _UNPACK.replace("UNITS", " ".join(services(host)))
+    return tuple(sorted(access.run(host, script, text=buffer.getvalue().decode("ascii")).stdout.split()))
