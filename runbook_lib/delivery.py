@@ -133,15 +133,18 @@ def _one(access: Access, held: Credentials, host: Host) -> Delivered:
 
 
 # Unpacked beside their places, compared, and moved there only where they differ: no reader sees half a file. The
-# restart belongs to the same command, so that a connection that breaks leaves no service on the files of before.
+# restart belongs to the same command, so that a connection that breaks leaves no service on the files of before; what
+# never had its secrets has not run yet, and is not restarted while the host's own start of it is under way.
 _UNPACK = """set -eu
 new=$(mktemp -d /etc/.runbook.XXXXXX); trap 'rm -rf "$new"' EXIT; cd "$new"
 tar --extract --same-owner --same-permissions --touch
 find . -type d | while read -r folder; do [ -d "/$folder" ] || install -d -m 0755 "/$folder"; done
+verb=start; [ ! -e SECRETS ] || verb=restart
 changed=$(find . -type f | while read -r file; do
   cmp -s "$file" "/$file" || { mv -f "$file" "/$file"; echo "${file#.}"; }
 done)
-if [ -n "$changed" ]; then systemctl restart UNITS; else systemctl start UNITS; fi
+[ -n "$changed" ] || verb=start
+systemctl $verb UNITS
 echo "$changed"
 """
 
@@ -155,5 +158,5 @@ def _put(access: Access, host: Host, given: Iterable[File]) -> tuple[str, ...]:
             entry.size, entry.mode = len(file.content), int(file.mode, 8)
             entry.uname, entry.gname = file.owner.split(":")
             archive.addfile(entry, io.BytesIO(file.content.encode("ascii")))
-    script = _UNPACK.replace("UNITS", " ".join(services(host)))
+    script = _UNPACK.replace("UNITS", " ".join(services(host))).replace("SECRETS", SECRETS)
     return tuple(sorted(access.run(host, script, text=buffer.getvalue().decode("ascii")).stdout.split()))

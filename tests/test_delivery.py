@@ -122,7 +122,7 @@ def test_delivered_once_then_left_alone(disk: Disk, held: Credentials) -> None:
     [first] = deliver(access, [host("traefik"), host("bastion")])
     assert first.restarted == ("consul", "traefik")
     assert set(first.files) == {AGENT, *(file.path for file in files(held, host("traefik")))}
-    assert disk.commands[-1] == "systemctl restart consul traefik"
+    assert disk.commands == ["systemctl start consul traefik"], "what never ran needs no restart"
     for file in files(held, host("traefik")):
         assert disk.file(file.path).read_text() == file.content
         assert disk.file(file.path).stat().st_mode & 0o777 == int(file.mode, 8)
@@ -139,6 +139,7 @@ def test_a_certificate_of_another_authority_is_replaced_alone(disk: Disk, tmp_pa
     disk.file(AGENT).write_text(other.authority.issue(names(host("web"))))
     [mended] = deliver(cast(Access, disk), [host("web")])
     assert mended.files == (AGENT,)
+    assert disk.commands == ["systemctl start consul", "systemctl restart consul"]
 
 
 def test_at_the_articles_level_there_is_nothing_to_bring(tmp_path: Path) -> None:
