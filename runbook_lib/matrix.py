@@ -26,7 +26,7 @@ from .topology.network import places
 
 # Each packet is sent this often, so far apart; the last ones have this long to arrive. In seconds; half a round trip
 # between Oregon and Belgium takes a tenth of one.
-_ROUNDS, _GAP, _FLIGHT = 3, 0.1, 0.3
+ROUNDS, _GAP, _FLIGHT = 3, 0.1, 0.3
 # Source ports: above those that Linux gives to connections (32768 to 60999).
 _SOURCE_PORTS = range(61000, 65536)
 _WAYS: tuple[Way, ...] = ("private", "public")
@@ -82,7 +82,8 @@ class Matrix:
 def probe(site: Site, hosts: Iterable[Host] | None = None, *, ports: Collection[int] = PORTS) -> Matrix:
     """Send every probe among hosts, and see what arrives.
 
-    A probe is a packet of some 40 bytes that no service takes note of, sent thrice. It takes one to three seconds.
+    A probe is a packet of some 40 bytes, sent thrice, which no service acts on; a Consul agent with a gossip key logs
+    that it cannot decrypt it. It takes one to three seconds.
 
     Args:
         site: the deployment.
@@ -134,7 +135,7 @@ def _observe(
     for source, to, way in sorted({(one.source, one.to, one.way) for one in wanted if one.source != VISITOR}):
         address = by_name[to].public_ip if way == "public" else by_name[to].private_ip
         targets[source].append((address, number[source, way]))
-    sending = {"do": "send", "ports": numbered, "port": random.choice(_SOURCE_PORTS), "rounds": _ROUNDS, "gap": _GAP}
+    sending = {"do": "send", "ports": numbered, "port": random.choice(_SOURCE_PORTS), "rounds": ROUNDS, "gap": _GAP}
     outside = [one for one in wanted if one.source == VISITOR]
     with ThreadPoolExecutor(len(outside) or 1) as visitors:
         # What comes of it is seen where it arrives: from here, a closed door looks like an empty room.

@@ -4,7 +4,8 @@ A raw socket sees every packet that reaches the host, whether or not something l
 tells what the firewalls let through, for TCP and UDP alike. A probe is a TCP SYN or a UDP datagram with a number in it
 that tells who sent it. Nothing is ever connected: to an answer to a SYN the sender's kernel, which knows of no
 connection, says reset. The datagram is one that Consul's gossip knows, an acknowledgement of something long over
-(memberlist's message type 2, with the number as its ``SeqNo``), and passes over in silence.
+(memberlist's message type 2, with the number as its ``SeqNo``): agents without a gossip key pass over it in silence,
+those with one log that they cannot decrypt it.
 
 What to do is a JSON object: ``do`` is ``listen`` (returns once it listens, in the background, for a minute at most),
 ``send`` or ``collect`` (prints what has arrived, and ends the listener).

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from .. import netns
 from ..errors import LabError
+from . import daemon
 
 _DOOR = "bird.ctl"
 _START_SECONDS = 30
 _ANSWER_SECONDS = 5
-_STOP_SECONDS = 1
 
 
 class Bird:
@@ -75,13 +75,7 @@ class Bird:
 
     def stop(self) -> None:
         """End it; its routes go with its namespace."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        daemon.end(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, file: Path) -> None:

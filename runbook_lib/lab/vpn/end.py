@@ -20,7 +20,7 @@ import vici
 from .. import netns
 from ..errors import LabError
 from ..model import Trouble, Tunnel
-from . import config, words
+from . import config, daemon, words
 
 # The world's side of every end's way to the internet; RFC 6598 has addresses for links.
 NEXT_HOP = "100.66.0.1"
@@ -28,8 +28,6 @@ _FIRST_TABLE = 5000
 _START_SECONDS = 30
 # A daemon that takes longer to answer has died or is starved; the next look asks again.
 _ANSWER_SECONDS = 5
-# charon frees its associations in milliseconds; what it holds vanishes with its namespace anyhow.
-_STOP_SECONDS = 1
 # Below the usual 1500 by what ESP in UDP takes: 20 + 8 + 8 + 16 + up to 15 + 2 + 16 bytes and an inner header.
 _MTU = 1400
 
@@ -114,13 +112,7 @@ class End:
     def stop(self) -> None:
         """Take everything of this end away; the TUN device goes with its daemon."""
         self._stopped, self.ready = True, False
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        daemon.end(self._process)
         netns.batch([f"rule del {self._rule}"], force=True)
         if netns.exists(self._namespace):
             netns.delete(self._namespace)
