@@ -24,9 +24,9 @@ from .resources import Host
 from .site import Site
 from .topology.network import places
 
-# Each packet is sent this often, so far apart; the last ones have this long to arrive. In seconds; half a round trip
-# between Oregon and Belgium takes a tenth of one.
-ROUNDS, _GAP, _FLIGHT = 3, 0.1, 0.3
+# Each packet is sent this often, so far apart, with a pause before each target; the last ones have this long to arrive.
+# In seconds; half a round trip between Oregon and Belgium takes a tenth of one.
+ROUNDS, _GAP, _PAUSE, _FLIGHT = 3, 0.1, 0.004, 0.3
 # Source ports: above those that Linux gives to connections (32768 to 60999).
 _SOURCE_PORTS = range(61000, 65536)
 _WAYS: tuple[Way, ...] = ("private", "public")
@@ -135,7 +135,8 @@ def _observe(
     for source, to, way in sorted({(one.source, one.to, one.way) for one in wanted if one.source != VISITOR}):
         address = by_name[to].public_ip if way == "public" else by_name[to].private_ip
         targets[source].append((address, number[source, way]))
-    sending = {"do": "send", "ports": numbered, "port": random.choice(_SOURCE_PORTS), "rounds": ROUNDS, "gap": _GAP}
+    pace = {"rounds": ROUNDS, "gap": _GAP, "pause": _PAUSE}
+    sending = {"do": "send", "ports": numbered, "port": random.choice(_SOURCE_PORTS), **pace}
     outside = [one for one in wanted if one.source == VISITOR]
     with ThreadPoolExecutor(len(outside) or 1) as visitors:
         # What comes of it is seen where it arrives: from here, a closed door looks like an empty room.

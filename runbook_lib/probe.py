@@ -58,10 +58,11 @@ def listen(order: dict[str, Any]) -> None:
 
 
 def send(order: dict[str, Any]) -> None:
-    """Send every probe, in several rounds, as networks may lose packets."""
+    """Send every probe: in several rounds, as networks may lose packets, and without haste, so that they need not."""
     for turn in range(order["rounds"]):
         time.sleep(order["gap"] if turn else 0)
         for address, number in order["targets"]:
+            time.sleep(order["pause"])
             for name, ports in order["ports"].items():
                 with socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOLS[name]) as one:
                     one.connect((address, 0))
