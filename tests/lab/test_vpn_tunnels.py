@@ -36,14 +36,16 @@ def joined(lab: host.Lab) -> TwoClouds:
 
 
 def test_four_tunnels_are_what_both_daemons_negotiated(joined: TwoClouds) -> None:
-    assert joined.aws() == [("UP", "1 BGP ROUTES")] * 4
+    # A tunnel is up before its session has told all routes.
+    eventually(joined.aws, [("UP", "1 BGP ROUTES")] * 4)
+    routes = lambda: [(peer.state, peer.num_learned_routes) for peer in joined.router().bgp_peer_status]  # noqa: E731
+    eventually(routes, [("Established", 1)] * 4)
     # What Cloud VPN likes best of what AWS has.
     suite = "IKEv2 AES_GCM_16_256/ECP_256, ESP AES_GCM_16_256"
     assert joined.gcp() == [("ESTABLISHED", f"Tunnel is up and running: {suite}")] * 4
     assert joined.learned() == [GCP_NETWORK]
     status = joined.router()
     sessions = status.bgp_peer_status
-    assert [(session.state, session.num_learned_routes) for session in sessions] == [("Established", 1)] * 4
     assert [[route.dest_range for route in session.advertised_routes] for session in sessions] == [[GCP_NETWORK]] * 4
     assert {route.dest_range for route in status.best_routes} == {AWS_NETWORK}
 
