@@ -7,6 +7,8 @@
     ├── AccessError              a host, tunnel or command over SSH failed
     ├── WaitTimeout              something did not become so in time
     ├── CheckFailed              a check saw something else than it expected
+    ├── ApprovalError            a plan may not be carried out without somebody's yes
+    ├── RecordError              a record is missing, unreadable or not what it was
     └── RunFailed                a notebook did not run to its end
 
 Each carries the same five facts, so that a message always tells a reader where to look and what to do.
@@ -81,6 +83,14 @@ class WaitTimeout(RunbookError):
 
 class CheckFailed(RunbookError):
     """At least one check saw something else than it expected."""
+
+
+class ApprovalError(RunbookError):
+    """A plan may not be carried out without an approval, and there is none that fits."""
+
+
+class RecordError(RunbookError):
+    """The record of a run is missing, unreadable, or not what it was when it was made."""
 
 
 class RunFailed(RunbookError):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from .. import errors
 from ..errors import RunFailed
 from ..params import Params
-from . import kernels, notebooks
+from . import kernels, notebooks, origin
 from .record import RunRecord, StepRecord, new_run_id, utc_now
 
 
@@ -82,6 +82,9 @@ def run(job: Job, progress: Progress | None = None) -> RunRecord:
         folder=folder,
         parameters=job.params.model_dump(mode="json"),
         steps=[StepRecord(step, f"{step}.ipynb") for step in job.steps],
+        identity=origin.identity(),
+        code=origin.code(),
+        versions=origin.versions(),
     )
     record.write()
     for step in record.steps:
