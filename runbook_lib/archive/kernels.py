@@ -1,27 +1,22 @@
-"""Notebook kernels that start in a fraction of a second, always with the interpreter that runs the command.
+"""Starting notebook kernels, always with the interpreter that runs the command.
 
 The machine's kernelspecs are not asked: whatever a ``python3`` kernelspec in a home folder points to, the kernel
-is this interpreter with this environment's packages. Where the platform has ``multiprocessing``'s fork server,
-kernels are forked from one process that has the heavy packages loaded; elsewhere they are started as usual.
+is this interpreter with this environment's packages. The runbook's own command has its kernels forked from one process
+that has the heavy packages loaded, in a fraction of a second; a program of somebody else's, which may not bear being
+imported once more, gets kernels started as usual.
 """
 
 from __future__ import annotations
 
-import atexit
 import importlib
-import logging
 import multiprocessing
 import os
-import shutil
 import signal
-import sys
+import socket
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -30,21 +25,27 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from .kernel import LAST_WORDS, SESSION, serve
+
 T = TypeVar("T")
-WARM_MODULE = "runbook_lib.archive.warm"
-CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
-LAST_WORDS = 2.0  # seconds a kernel's ``finally`` blocks have once the command that runs it is gone
+WARM_MODULE, KERNEL_MODULE = "runbook_lib.archive.warm", "runbook_lib.archive.kernel"
+UNIX = hasattr(socket, "AF_UNIX") and hasattr(os, "pidfd_open")
+CAN_FORK = UNIX and "forkserver" in multiprocessing.get_all_start_methods()
 
 
 @contextmanager
-def session() -> Iterator[type[KernelManager]]:
-    """A kernel manager class for one run; afterwards none of its kernels and none of their files are left.
+def session(*, fork: bool = True) -> Iterator[type[KernelManager]]:
+    """A kernel manager class for one notebook; afterwards none of its kernels and none of their files are left.
 
-    However the run ended: a kernel that was interrupted while it started would otherwise outlive it.
+    However it ended: a kernel that was interrupted while it started would otherwise outlive it.
+
+    Args:
+        fork: from the warm process, where the platform can; the calling program's main module must bear being
+            imported by it.
     """
-    with tempfile.TemporaryDirectory(prefix="runbook-kernel-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=SESSION, ignore_cleanup_errors=True) as folder:
         try:
-            yield type("RunKernelManager", (KernelManager,), {"sockets": folder})
+            yield type("OwnKernelManager", (KernelManager,), {"sockets": folder, "fork": fork and CAN_FORK})
         finally:
             left = multiprocessing.active_children()
             for child in left:
@@ -72,15 +73,16 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class KernelManager(AsyncKernelManager):
-    """A kernel manager for nbclient's ``kernel_manager_class``: this interpreter, forked where possible.
+    """A kernel manager for nbclient's ``kernel_manager_class``: this interpreter, forked where that is wanted.
 
-    Where it forks, it also talks over Unix sockets in a private folder instead of open TCP ports.
+    On Unix it talks over sockets in a private folder instead of open TCP ports.
     """
 
     sockets = ""  # a folder for the sockets; the system's temporary one by default
+    fork = False
 
     def __init__(self, **kwargs: Any) -> None:
-        if CAN_FORK:
+        if UNIX:
             self._folder = tempfile.TemporaryDirectory(dir=self.sockets or None, ignore_cleanup_errors=True)
             kwargs |= {"transport": "ipc", "connection_file": os.path.join(self._folder.name, "kernel.json")}
         super().__init__(**kwargs)
@@ -88,16 +90,19 @@ class KernelManager(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """This interpreter's own kernel."""
-        return KernelSpec(resource_dir="", **get_kernel_dict())
+        found = KernelSpec(resource_dir="", **get_kernel_dict())
+        if UNIX:
+            found.argv[found.argv.index("-m") + 1] = KERNEL_MODULE
+        return found
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
-        if CAN_FORK and self.provisioner is None:
+        if self.fork and self.provisioner is None:
             self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
         return await super()._async_pre_start_kernel(**kw)
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         await super()._async_cleanup_resources(restart=restart)
-        if CAN_FORK and not restart:
+        if UNIX and not restart:
             self._folder.cleanup()
 
     cleanup_resources = _async_cleanup_resources
@@ -151,46 +156,3 @@ class Forked:
     def kill(self) -> None:
         """End it."""
         self.send_signal(signal.SIGKILL)
-
-
-def serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
-    """Be a kernel until told to end; runs in the forked process."""
-    with suppress(KeyboardInterrupt):  # told to end before it was one
-        _serve(arguments, cwd, env)
-
-
-def _serve(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
-    os.setsid()  # a Ctrl-C in the terminal is for the command, which passes it on in its own way
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    sys.path[:] = [entry for entry in sys.path if entry]  # as ipykernel's own launcher does
-    folder = Path(arguments[arguments.index("-f") + 1]).parent
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
-
-    from ipykernel.kernelapp import IPKernelApp
-
-    application = IPKernelApp.instance()
-    # An interrupted kernel loses its sockets before it ends; what it says of that helps nobody.
-    quiet = f"--IPKernelApp.log_level={logging.CRITICAL}"
-    application.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}", quiet])
-    try:
-        application.start()
-    finally:
-        # A multiprocessing child leaves without the exit functions, an interpreter does not. ipykernel's own is left
-        # out: now and then it waits seconds for a thread that in turn waits for output which nobody reads any more.
-        atexit.unregister(application.close)
-        atexit._run_exitfuncs()
-
-
-def _end_with_parent(folder: Path) -> None:
-    """When the command is gone, killed perhaps: end, and take away the files that it made for this kernel."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(LAST_WORDS)
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()  # the run's own, if this was its last kernel
-        os._exit(1)
