@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from . import events
 from .errors import CheckFailed
 
 
@@ -104,6 +105,9 @@ def require(*checks: Check | Iterable[Check], step: str = "") -> Checks:
     every = Checks(c for group in checks for c in ((group,) if isinstance(group, Check) else group))
     if not every:
         raise ValueError("require() was given no check at all")
+    for check in every:
+        told = {"name": check.name, "expected": _show(check.expected), "seen": _show(check.seen), "ok": check.ok}
+        events.emit(events.CHECKS, must_arrive=True, step=step, checks=[told])
     failed = every.failed
     if failed:
         lines = "".join(f"\n  ✗ {check}" for check in failed)

@@ -13,14 +13,22 @@ from rich.table import Table
 
 from .archive.record import RunRecord, StepRecord
 
+LONG_WAIT = 15.0  # seconds between two lines about one wait, where they stay
 MARKS = {"succeeded": "[green]✓[/]", "failed": "[red]✗[/]", "interrupted": "[yellow]![/]"}
 
 
 class Steps:
-    """A progress bar for the step that runs, and a line for each that has ended."""
+    """A progress bar for the step that runs, and a line for each that has ended.
 
-    def __init__(self) -> None:
+    Where there is no terminal to draw a bar in, a long wait is a line now and then.
+
+    Args:
+        live: whether what cells print is shown, too.
+    """
+
+    def __init__(self, *, live: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
+        self._live = live
         self._bar = Progress(
             TextColumn("{task.fields[step]:<13}"),
             BarColumn(bar_width=24),
@@ -31,6 +39,8 @@ class Steps:
             transient=True,
         )
         self._task: TaskID | None = None
+        self._heading = ""
+        self._told: dict[str, float] = {}
 
     def __enter__(self) -> Steps:
         self._bar.start()
@@ -45,15 +55,32 @@ class Steps:
 
     def cell_started(self, index: int, heading: str) -> None:
         """Move the bar."""
+        self._heading = heading
+        self._told.clear()
         if self._task is not None:
             self._bar.update(self._task, completed=index, description=escape(heading))
+
+    def printed(self, text: str) -> None:
+        """Show what a cell printed, if that is wanted."""
+        if self._live:
+            self._console.print(text.rstrip("\n"), markup=False, soft_wrap=True)
+
+    def waiting(self, what: str, seconds: float, seen: str) -> None:
+        """Say what the cell waits for, since when, and what it last saw: it is slow, not stuck."""
+        line = f"waiting for {what} for {seconds:.0f} s, last seen: {seen}" if what else ""
+        if self._task is not None:
+            self._bar.update(self._task, description=escape(f"{self._heading}: {line}" if line else self._heading))
+        if what and not self._console.is_terminal and seconds - self._told.get(what, 0.0) >= LONG_WAIT:
+            self._told[what] = seconds
+            self._console.print(f"  {line}", markup=False, soft_wrap=True)
 
     def step_ended(self, step: StepRecord) -> None:
         """Replace the bar by a line that stays."""
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-        self._console.print(f"{MARKS.get(step.outcome, '?')} {step.step:<13} {step.seconds:6.1f} s")
+        word = "" if step.outcome in MARKS else f"  {step.outcome}"
+        self._console.print(f"{MARKS.get(step.outcome, '[red]✗[/]')} {step.step:<13} {step.seconds:6.1f} s{word}")
 
 
 def complain(message: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import consul as api
 
-from . import wait
+from . import events, wait
 from .access import Access
 from .credentials import Token
 from .errors import AccessError
@@ -104,7 +104,10 @@ def members(access: Access, host: Host, wan: bool = False) -> tuple[Member, ...]
     """``consul members``, or with ``wan`` the servers of all datacenters (``consul members -wan``)."""
     with agent(access, host) as there:
         found = there.agent.members(wan=wan)
-    return tuple(sorted((_member(entry) for entry in found), key=lambda member: member.name))
+    known = tuple(sorted((_member(entry) for entry in found), key=lambda member: member.name))
+    for version in {member.version for member in known}:
+        events.emit(events.SERVICE, name="consul", version=version)
+    return known
 
 
 def datacenters(access: Access, host: Host) -> tuple[str, ...]:

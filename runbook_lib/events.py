@@ -23,7 +23,7 @@ SECRET = "secret"  # name, value: take the value out of everything that is saved
 WAITING = "waiting"  # what, seconds, seen: the polling loop is waiting for something, since so long
 ARRIVED = "arrived"  # what: and now it is there, or was given up
 CHECKS = "checks"  # step, checks: what `require` compared, each with name, expected, seen, ok
-SERVICE = "service"  # name, version, host: a program that answered, and what it calls itself
+SERVICE = "service"  # name, version: a program that answered, and what it calls itself
 APPROVAL = "approval"  # plan, by, at, expires, way: a plan was approved, and how
 
 

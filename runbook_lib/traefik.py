@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from . import wait
+from . import events, wait
 from .access import Access
 from .credentials import DASHBOARD_USER
 from .errors import AccessError
@@ -56,6 +56,7 @@ def overview(access: Access, host: Host) -> Overview:
     """The first page of the dashboard."""
     with _dashboard(access, host) as client:
         about, http = _json(client, "/api/version"), _json(client, "/api/overview")
+    events.emit(events.SERVICE, name="traefik", version=about["Version"])
     counts = http["http"]
     parts = [counts[part] for part in ("routers", "services", "middlewares")]
     return Overview(

@@ -1,4 +1,7 @@
-"""The only polling loop: ask again until it is so, and say what was last seen when it is not."""
+"""The only polling loop: ask again until it is so, and say what was last seen when it is not.
+
+Whoever records the notebook is told what is being waited for, so that one that waits is told from one that hangs.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import events
 from .errors import WaitTimeout
 
 T = TypeVar("T")
+TELL_EVERY = 1.0  # seconds between two words to whoever records
+SEEN = 500  # characters of what was last seen that are told
 
 
 def until(
@@ -37,7 +43,8 @@ def until(
     Raises:
         WaitTimeout: with what was last seen, or the last tolerated exception.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    deadline, told = began + timeout, 0.0
     while True:
         seen: object
         try:
@@ -46,9 +53,15 @@ def until(
             seen = f"{type(error).__name__}: {error}"
         else:
             if done(answer):
+                if told:
+                    events.emit(events.ARRIVED, what=what)
                 return answer
             seen = describe(answer)
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now - told >= TELL_EVERY:
+            told = now
+            events.emit(events.WAITING, what=what, seconds=round(now - began, 1), seen=str(seen)[:SEEN])
+        if now >= deadline:
             raise WaitTimeout(
                 f"gave up waiting for {what} after {timeout:g} s",
                 resource=what,

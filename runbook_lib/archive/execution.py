@@ -12,6 +12,7 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,8 +55,8 @@ class Watcher(Protocol):
     def cell_started(self, index: int) -> None:
         """A cell begins, code or not."""
 
-    def cell_printed(self, index: int, text: str) -> None:
-        """A code cell wrote to stdout or stderr."""
+    def cell_printed(self, index: int, stream: str, text: str) -> None:
+        """A code cell wrote to ``stdout`` or ``stderr``."""
 
     def cell_changed(self, index: int) -> None:
         """A code cell has new output; said at most every ``LOOK_EVERY`` seconds."""
@@ -97,7 +98,13 @@ class Executor(NotebookClient):
             environment: the kernel's.
             readers: what to call when a file descriptor has become readable.
         """
-        return asyncio.run(self._run(environment, readers))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self._run(environment, readers))
+        # Called from a notebook, where this thread's loop is at work already.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._run(environment, readers)).result()
 
     async def _run(self, environment: Mapping[str, str], readers: Mapping[int, Callable[[], None]]) -> Ending:
         loop = asyncio.get_running_loop()
@@ -187,7 +194,7 @@ class Executor(NotebookClient):
         """Take up one message of the kernel's, and tell the watcher what was printed."""
         output = super().process_message(msg, cell, cell_index)
         if output is not None and output.output_type == "stream":
-            self._watcher.cell_printed(cell_index, output.text)
+            self._watcher.cell_printed(cell_index, output.name, output.text)
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
             self._watcher.cell_changed(cell_index)

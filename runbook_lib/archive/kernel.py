@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,13 +21,14 @@ PARENT = "JPY_PARENT_PID"  # in which jupyter_client tells the process that star
 LAST_WORDS = 2.0  # seconds a kernel's ``finally`` blocks have once the command that runs it is gone
 
 
-def serve(arguments: list[str], cwd: str, environment: dict[str, str]) -> None:
+def serve(arguments: list[str], cwd: str, environment: dict[str, str], folders: Sequence[str]) -> None:
     """Be a kernel until told to end; runs in a forked process.
 
     Args:
         arguments: as for ``python -m ipykernel_launcher``.
         cwd: working directory.
         environment: environment variables, instead of those that the process was forked with.
+        folders: what to take away should the command be gone that has made them.
     """
     with suppress(KeyboardInterrupt):  # told to end before it was one
         os.setsid()  # a Ctrl-C in the terminal is for the command, which passes it on in its own way
@@ -35,19 +37,21 @@ def serve(arguments: list[str], cwd: str, environment: dict[str, str]) -> None:
         os.chdir(cwd)
         parent = multiprocessing.parent_process()
         assert parent is not None and parent.pid is not None
-        _be_a_kernel(arguments, parent.sentinel)
+        _be_a_kernel(arguments, parent.sentinel, folders)
 
 
 def main() -> None:
     """Be a kernel in a process of its own; jupyter_client has started it in a session of its own."""
     with suppress(KeyboardInterrupt):
-        _be_a_kernel(sys.argv[1:], os.pidfd_open(int(os.environ[PARENT])))
+        arguments = sys.argv[1:]
+        folder = Path(arguments[arguments.index("-f") + 1]).parent
+        session = folder.parent if folder.parent.name.startswith(SESSION) else folder
+        _be_a_kernel(arguments, os.pidfd_open(int(os.environ[PARENT])), [str(session)])
 
 
-def _be_a_kernel(arguments: list[str], parent: int) -> None:
+def _be_a_kernel(arguments: list[str], parent: int, folders: Sequence[str]) -> None:
     sys.path[:] = [entry for entry in sys.path if entry]  # as ipykernel's own launcher does
-    folder = Path(arguments[arguments.index("-f") + 1]).parent
-    threading.Thread(target=_end_with, args=(parent, folder), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, folders), daemon=True).start()
 
     from ipykernel.kernelapp import IPKernelApp
 
@@ -65,17 +69,19 @@ def _be_a_kernel(arguments: list[str], parent: int) -> None:
         atexit._run_exitfuncs()
 
 
-def _end_with(parent: int, folder: Path) -> None:
+def _end_with(parent: int, folders: Sequence[str]) -> None:
     """When the command is gone, killed perhaps: end, and take away the files that it made for its kernels.
 
     Args:
         parent: a file descriptor that becomes readable then.
-        folder: this kernel's.
+        folders: with those files.
     """
     select.select([parent], [], [])
+    # First, as an idle kernel ends at once when it is interrupted.
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(LAST_WORDS)
-    shutil.rmtree(folder.parent if folder.parent.name.startswith(SESSION) else folder, ignore_errors=True)
     os._exit(1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import socket
@@ -118,7 +119,11 @@ class ForkedProvisioner(LocalProvisioner):
         cwd = str(kwargs.get("cwd") or os.getcwd())
         # A daemon in multiprocessing's sense: ended with this process instead of waited for.
         environment = dict(kwargs.get("env") or os.environ)
-        process = context.Process(target=serve, args=(arguments, cwd, environment), daemon=True)
+        folders = [
+            str(self.parent.sockets),
+            multiprocessing.util.get_temp_dir(),
+        ]  # of the kernels, and the fork server's
+        process = context.Process(target=serve, args=(arguments, cwd, environment, folders), daemon=True)
         process.start()
         forked = Forked(process)
         self.process, self.pid, self.pgid = forked, forked.pid, forked.pid  # type: ignore[assignment]

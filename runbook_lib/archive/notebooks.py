@@ -1,9 +1,10 @@
-"""Which notebooks there are, which a command means, and what one that was cut off should say."""
+"""Which notebooks there are, and which of them a command means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import ParameterError, PrerequisiteError
 from ..resources import OPTIONAL, STEPS
@@ -14,21 +15,43 @@ EVERY = (*STEPS[: STEPS.index(TEARDOWN)], *OPTIONAL, *STEPS[STEPS.index(TEARDOWN
 CLONE = Path(__file__).resolve().parents[2]
 
 
-def chosen(names: Iterable[str], *, test: bool = True) -> tuple[str, ...]:
+def chosen(names: Iterable[str], *, test: bool = True, first: str = "", last: str = "") -> tuple[str, ...]:
     """The steps that names mean, in the order in which they are run.
 
     Args:
         names: full names (``03_traefik``) or numbers (``03``, ``3``); none means all but the teardown and
             the optional ones.
         test: the parameter of that name; without it, the test is not among "all".
+        first: where "all" begins, instead of with the first.
+        last: where it ends; the teardown is among them if it is named here.
 
     Raises:
-        ParameterError: a name that is no step.
+        ParameterError: a name that is no step, or no step is left.
     """
     wanted = [_step(name) for name in names]
-    if not wanted:
-        return tuple(step for step in STEPS if step != TEARDOWN and (test or step != TEST))
-    return tuple(step for step in EVERY if step in wanted)
+    if wanted and (first or last):
+        raise ParameterError(
+            "steps are named, and a range of steps as well",
+            resource="STEP",
+            expected="either steps, or --from and --until",
+            seen=" ".join(wanted),
+            remedy="leave out one of them",
+        )
+    if wanted:
+        return tuple(step for step in EVERY if step in wanted)
+    begin, end = _step(first) if first else STEPS[0], _step(last) if last else ""
+    usual = [step for step in STEPS if step != TEARDOWN and (test or step != TEST)]
+    every = [step for step in EVERY if step in (*usual, begin, end)]
+    found = tuple(every[every.index(begin) : every.index(end or every[-1]) + 1])
+    if not found:
+        raise ParameterError(
+            "no step is left to run",
+            resource="--from, --until",
+            expected="a first step that is not after the last one",
+            seen=f"from {begin} until {end or every[-1]}",
+            remedy="exchange them, or leave out one",
+        )
+    return found
 
 
 def notebook(step: str, folder: Path | None = None) -> Path:
@@ -52,28 +75,16 @@ def notebook(step: str, folder: Path | None = None) -> Path:
     return file
 
 
-def mark_cut_off(file: Path, message: str) -> None:
-    """Let an executed notebook say that it was cut off.
-
-    papermill leaves every cell "completed" when a kernel dies or the command is interrupted. The last cell
-    that was started is the one it happened in; those after it never ran.
-    """
-    import nbformat
-
-    if not file.is_file():
-        return
-    book = nbformat.read(file, as_version=4)
-    records = [cell.metadata.get("papermill") for cell in book.cells]
-    started = [record for record in records if record and record.get("start_time")]
-    if started:
-        started[-1].update(status="failed", exception=True)
-    for record in records:
-        if record and not record.get("start_time"):
-            record.update(status="pending")
-    book.metadata.setdefault("papermill", {}).update(exception=True, ending=message)
-    draft = file.with_suffix(".ipynb.new")
-    nbformat.write(book, draft)
-    draft.replace(file)
+def headings_of(cells: Sequence[Any]) -> list[str]:
+    """For each cell, the text of the last heading at or before it."""
+    found, last = [], ""
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            for line in cell["source"].splitlines():
+                if line.startswith("#"):
+                    last = line.lstrip("#").strip()
+        found.append(last)
+    return found
 
 
 def _step(name: str) -> str:

@@ -48,6 +48,13 @@ def machine() -> dict[str, str]:
     }
 
 
+def world_lives(world: str) -> bool:
+    """Whether any process that can be seen from here runs in that process namespace; a dead one's remains do not."""
+    processes = (f"/proc/{number}" for number in os.listdir("/proc") if number.isdigit())
+    alive = (path for path in processes if not _text(f"{path}/stat").rpartition(")")[2].startswith((" Z", " X")))
+    return any(_link(f"{path}/ns/pid") == world for path in alive)
+
+
 def code(folder: Path = CLONE) -> dict[str, object]:
     """The commit that a folder is at, and what differs from it.
 
@@ -92,7 +99,7 @@ def _user() -> str:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii").strip()
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

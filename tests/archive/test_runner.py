@@ -17,7 +17,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from runbook_lib.archive.runner import Job, Silent, headings_of, run
+from runbook_lib.archive.progress import Silent
+from runbook_lib.archive.runner import Job, run
 from runbook_lib.errors import PrerequisiteError, RunFailed
 from runbook_lib.params import Params
 
@@ -160,17 +161,6 @@ def test_the_kernel_does_not_outlive_the_command(write_notebook: Write, tmp_path
         assert outcomes(kept) == {"run": "interrupted", "00_provision": "interrupted"}
         cells = nbformat.read(kept / "00_provision.ipynb", as_version=4).cells
         assert [cell.metadata.papermill.status for cell in cells][-2:] == ["failed", "pending"]
-
-
-def test_each_cell_has_the_heading_that_it_stands_under() -> None:
-    cells = [
-        {"cell_type": "code", "source": "# not a heading"},
-        {"cell_type": "markdown", "source": "# One\ntext"},
-        {"cell_type": "code", "source": ""},
-        {"cell_type": "markdown", "source": "text\n## Two"},
-        {"cell_type": "code", "source": ""},
-    ]
-    assert headings_of(cells) == ["", "One", "One", "Two", "Two"]
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -1,0 +1,124 @@
+"""Closing a run's record: by the one who made it, or later, when whoever made it ended without a word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from . import lock, origin, report
+from .ledger import Ledger, entries, unended
+from .record import RECORD, Outcome, RunRecord, StepRecord, replace, utc_now
+
+
+def seal(record: RunRecord, ledger: Ledger) -> None:
+    """Write the pages that show a run whose record is complete, and enter its ending into the ledger.
+
+    Raises:
+        OSError, RecordError: something cannot be written.
+    """
+    for step in record.steps:
+        notebook = record.folder / step.notebook
+        if notebook.is_file():
+            report.export(notebook)
+    report.write(record)
+    ledger.end(record)
+
+
+def close(folder: Path, ledger: Ledger) -> list[RunRecord]:
+    """Close every run of a deployment that nobody records any more; the caller has the deployment's opening lock.
+
+    Args:
+        folder: the deployment's.
+        ledger: its ledger.
+
+    Returns:
+        Those that were closed.
+
+    Raises:
+        RecordError: a record cannot be read.
+        OSError: something cannot be written.
+    """
+    closed = []
+    ledger.mend()
+    written = entries(folder)
+    begun, unfinished = {entry.run for entry in written}, {entry.run for entry in unended(written)}
+    for run in sorted(path for path in (folder / "runs").glob("*") if path.is_dir()):
+        if lock.is_held(run):
+            continue
+        if not (run / RECORD).exists():
+            with contextlib.suppress(OSError):  # cut off before there was anything to lose
+                (run / lock.RUN_LOCK).unlink(missing_ok=True)
+                run.rmdir()
+            continue
+        if run.name in begun - unfinished:
+            continue
+        record = RunRecord.read(run)
+        if run.name not in begun:
+            ledger.begin(record)
+        with lock.hold(run):
+            finish(record, origin.machine())
+            seal(record, ledger)
+        closed.append(record)
+    return closed
+
+
+def finish(record: RunRecord, here: Mapping[str, str]) -> None:
+    """Let a record that was left open say how it ended, as far as that can be known.
+
+    Args:
+        record: of a run whose lock is free.
+        here: this machine, as ``origin.machine`` tells it.
+    """
+    if record.outcome == "running":
+        outcome, message = ending(record.identity, here)
+        for step in record.steps:
+            if step.outcome == "running":
+                step.outcome, step.message = outcome, message
+                for cell in step.cells:
+                    if cell.outcome == "running":
+                        cell.outcome, step.cell = outcome, cell.index
+                mark(record.folder / step.notebook, step)
+        record.outcome = outcome
+        record.notes.append(f"{utc_now()} closed by a later operation: {message}")
+    else:
+        record.notes.append(f"{utc_now()} closed by a later operation: the run was cut off while it wrote its record")
+    record.write()
+
+
+def ending(then: Mapping[str, Any], here: Mapping[str, str]) -> tuple[Outcome, str]:
+    """What ended a run whose own process did not say.
+
+    Args:
+        then: the machine that it ran on.
+        here: this one.
+    """
+    if then.get("host") != here["host"]:
+        return "machine gone", f"{then.get('host')} recorded nothing more and no longer holds the run"
+    if then.get("boot") != here["boot"]:
+        return "machine gone", "the machine was started again meanwhile"
+    if then.get("world") != here["world"] and not origin.world_lives(str(then.get("world"))):
+        return "machine gone", "the container or namespace that it ran in is gone"
+    return "killed", "the process that ran it ended without a word: SIGKILL, or no memory left for it"
+
+
+def mark(notebook: Path, step: StepRecord) -> None:
+    """Let an executed notebook say how its step ended.
+
+    Args:
+        notebook: its file; nothing is done if it was never saved.
+        step: what is known of it.
+    """
+    if not notebook.is_file():
+        return
+    book = nbformat.read(notebook, as_version=4)
+    for cell in book.cells:
+        told = cell.metadata.get("papermill", {})
+        if told.get("status") == "running":
+            told.update(status="failed", exception=True)
+    book.metadata.setdefault("papermill", {})["exception"] = True
+    book.metadata.setdefault("runbook", {}).update(outcome=step.outcome, message=step.message, cell=step.cell)
+    replace(notebook, nbformat.writes(book).encode() + b"\n")

@@ -1,0 +1,218 @@
+"""One operation while it is being recorded: its folder, its record, its place in the ledger, what may not be seen.
+
+Whoever executes cells, ``runbook run``, papermill or a kernel in JupyterLab, holds one of these and tells it what
+happens. Nothing reaches the archive but through here, so not before secrets are taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from .. import events, keys
+from ..errors import ParameterError
+from ..params import Params
+from . import closing, lock, origin
+from .ledger import Ledger
+from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
+from .redaction import Redactor, fingerprint_key
+from .signing import open_key
+
+PRIVATE = "archive"  # the folder, beside a deployment's other keys, of those that the archive needs
+PRINTED = 2000  # characters of what a cell last printed that the record keeps
+
+
+class Operation:
+    """A run that is going on.
+
+    Args:
+        record: what is known of it.
+        redactor: knows what may not be seen.
+        ledger: the deployment's.
+        held: holds the run's lock until it is closed.
+    """
+
+    def __init__(self, record: RunRecord, redactor: Redactor, ledger: Ledger, held: contextlib.ExitStack) -> None:
+        self.record = record
+        self.redactor = redactor
+        self.waiting: dict[str, Mapping[str, Any]] = {}  # what the cell that runs waits for, by name
+        self._ledger = ledger
+        self._held = held
+        self._cells: dict[str, dict[int, NotebookNode]] = {}
+        self._known = 0
+
+    @classmethod
+    def open(
+        cls,
+        output: Path,
+        params: Params,
+        steps: Sequence[StepRecord],
+        *,
+        kind: Kind,
+        sources: Mapping[str, str],
+        resumes: str = "",
+    ) -> Operation:
+        """Begin one: close what was cut off before, make its folder, enter it into the ledger.
+
+        Args:
+            output: folder in which each deployment has its own.
+            params: the parameters as resolved.
+            steps: the notebooks that are to be executed.
+            kind: what executes them.
+            sources: where each parameter is from.
+            resumes: the run that this one goes on with.
+
+        Raises:
+            RecordError: the ledger is not what it was.
+            PrerequisiteError: the archive's keys cannot be made or read.
+            OSError: the folder cannot be made.
+        """
+        folder, private = output / params.deployment, keys.folder(params) / PRIVATE
+        redactor = Redactor(fingerprint_key(private))
+        for name, value in params.secrets().items():
+            redactor.add(name, value)
+        ledger = Ledger(folder, open_key(private))
+        run = new_run_id()
+        record = RunRecord(
+            run=run,
+            deployment=params.deployment,
+            folder=folder / "runs" / run,
+            parameters=params.recorded(),
+            steps=list(steps),
+            kind=kind,
+            sources=sources,
+            identity=origin.identity(),
+            code=origin.code(),
+            versions=origin.versions(),
+            resumes=resumes,
+        )
+        held = contextlib.ExitStack()
+        with lock.opening(folder):  # a folder whose lock is free is one that was cut off, to all others
+            closing.close(folder, ledger)
+            record.folder.mkdir(parents=True)
+            held.enter_context(lock.hold(record.folder))
+            operation = cls(record, redactor, ledger, held)
+            operation.write()
+        ledger.begin(record)
+        return operation
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        """Take in what a cell told: see ``events`` for the kinds."""
+        facts = {name: value for name, value in event.items() if name != "kind"}
+        match event.get("kind"):
+            case events.SECRET:
+                try:
+                    self.redactor.add(facts["name"], facts["value"])
+                except ParameterError as error:
+                    self.note(str(error))
+            case events.WAITING:
+                self.waiting[facts["what"]] = facts
+            case events.ARRIVED:
+                self.waiting.pop(facts["what"], None)
+            case events.CHECKS:
+                if (step := self.record.last) is not None:
+                    step.checks.extend(facts["checks"])
+            case events.SERVICE:
+                known = self.record.services.setdefault(facts["name"], [])
+                if facts["version"] not in known:
+                    known.append(facts["version"])
+            case events.APPROVAL:
+                self.record.approvals.append(facts)
+
+    def note(self, text: str) -> None:
+        """Add a remark to the record, once."""
+        if not any(note.endswith(text) for note in self.record.notes):
+            self.record.notes.append(f"{utc_now()} {text}")
+
+    def clean(self, step: StepRecord, notebook: NotebookNode, changed: Iterable[int] | None = None) -> NotebookNode:
+        """A notebook without secrets.
+
+        Args:
+            step: whose; the same one each time.
+            notebook: as the kernel filled it; it is left alone.
+            changed: indices of the cells that have changed since this was last asked; ``None`` for all.
+        """
+        known = self._cells.setdefault(step.step, {})
+        if changed is None or self._known != len(self.redactor):
+            for seen in self._cells.values():
+                seen.clear()
+            self._known = len(self.redactor)
+        for index in changed or ():
+            known.pop(index, None)
+        cells = []
+        for index, cell in enumerate(notebook.cells):
+            if index not in known:
+                known[index] = self.redactor.tree(joined(cell))
+            cells.append(known[index])
+        rest = {name: value for name, value in notebook.items() if name != "cells"}
+        return nbformat.from_dict({**self.redactor.tree(rest), "cells": cells})
+
+    def save(self, step: StepRecord, notebook: NotebookNode, changed: Iterable[int] | None = None) -> NotebookNode:
+        """Save a notebook and the record, each whole or not at all; gives the notebook as saved.
+
+        Args:
+            step: whose notebook it is.
+            notebook: as the kernel filled it.
+            changed: as for ``clean``.
+
+        Raises:
+            OSError: they cannot be written; the ones before are untouched.
+        """
+        saved = self.clean(step, notebook, changed)
+        replace(self.record.folder / step.notebook, nbformat.writes(saved).encode() + b"\n")
+        self.write()
+        return saved
+
+    def write(self) -> None:
+        """Save the record.
+
+        Raises:
+            OSError: it cannot be written; the one before is untouched.
+        """
+        content = self.redactor.tree(self.record.content())
+        replace(self.record.folder / RECORD, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def end(self, outcome: Outcome, note: str = "") -> None:
+        """End it: write what there is to read, enter the ending into the ledger, let go of the lock.
+
+        Args:
+            outcome: that of the whole.
+            note: something to add to the record.
+
+        Raises:
+            OSError, RecordError: it cannot be written; the next operation closes it.
+        """
+        with self._held:
+            self.record.outcome, self.record.ended = outcome, utc_now()
+            if note:
+                self.note(note)
+            self.write()
+            closing.seal(self.record, self._ledger)
+
+
+def joined(cell: NotebookNode) -> dict[str, Any]:
+    """A cell whose consecutive prints to one stream are one output: a secret may have been printed in pieces."""
+    outputs: list[Any] = []
+    for output in cell.get("outputs", ()):
+        last = outputs[-1] if outputs else None
+        if (
+            last
+            and output["output_type"] == "stream"
+            and (last["output_type"], last["name"]) == ("stream", output["name"])
+        ):
+            outputs[-1] = {**last, "text": last["text"] + output["text"]}
+        else:
+            outputs.append(output)
+    return {**cell, **({"outputs": outputs} if "outputs" in cell else {})}
+
+
+def sha256(text: str | bytes) -> str:
+    """The digest that the record names things by."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
