@@ -13,6 +13,7 @@ def test_a_file_is_replaced_whole_and_a_draft_that_was_left_is_taken_over(tmp_pa
     file = tmp_path / "file"
     durable.draft_of(file).write_bytes(b"a much longer draft that was left")
     durable.replace(file, b"one")
+    assert file.read_bytes() == b"one"
     durable.replace(file, b"two")
     assert file.read_bytes() == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

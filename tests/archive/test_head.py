@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.archive import signing
+from runbook_lib.archive.entry import NOTHING_BEFORE, Entry
 from runbook_lib.archive.head import HEAD, LEDGER, NEXT, Head, unwritten
 from runbook_lib.archive.ledger import Ledger
 from runbook_lib.errors import RecordError
@@ -47,3 +48,14 @@ def test_any_other_state_than_those_that_a_death_leaves_is_refused(ledger: Ledge
         changed[dice.randrange(len(before) - 200, len(changed))] ^= 1 << dice.randrange(8)
         with pytest.raises(RecordError):
             unwritten(bytes(changed), head, following)
+
+
+def test_a_head_follows_the_one_that_its_entry_names_and_no_other() -> None:
+    def head(number: int, previous: str, entries: int, digest: str) -> Head:
+        return Head("demo", entries, digest, Entry(number, previous, "note", "now"))
+
+    first, second = head(0, NOTHING_BEFORE, 1, "aa"), head(1, "aa", 2, "bb")
+    assert first.follows(None) and second.follows(first)
+    for wrong in (first, second, head(1, "bb", 2, "cc"), head(2, "aa", 2, "cc"), head(1, "aa", 3, "cc")):
+        assert not wrong.follows(first if wrong is not second else None)
+    assert not head(0, "aa", 1, "cc").follows(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -45,6 +46,24 @@ def test_a_holder_that_is_killed_holds_nothing_and_leaves_its_file(tmp_path: Pat
     assert (tmp_path / ".lock").exists()
     with lock.hold(tmp_path):
         assert lock.is_held(tmp_path)
+
+
+def test_a_file_that_the_holder_before_removes_meanwhile_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    calls: list[int] = []
+
+    def flock(number: int, operation: int) -> None:
+        if not calls:  # the moment between opening the file and locking it, too short to be hit by chance
+            (tmp_path / ".lock").unlink()
+        calls.append(operation)
+        real(number, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with lock.hold(tmp_path):
+        assert lock.is_held(tmp_path)
+        assert len(calls) == 3
 
 
 def test_a_program_that_the_holder_starts_does_not_inherit_the_lock(tmp_path: Path) -> None:
