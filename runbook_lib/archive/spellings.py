@@ -101,7 +101,8 @@ def gap(value: str, *, within: bool = False) -> str:
     """
     marks = "".join(mark for mark in "│┃║|\"'," if mark not in value)
     quotes = "".join(mark for mark in "\"'" if mark in marks)
-    escape = "" if "\\" in value else rf"|{_SLASH}(?:[nrt{quotes}]|u250[0-3])"  # written out: a line end, quote or border
+    # A line end, quote or border, written out.
+    escape = "" if "\\" in value else rf"|{_SLASH}(?:[nrt{quotes}]|u250[0-3])"
     if within:
         return rf"[\s{marks}]*+(?:(?:\x1b{_CONTROL}|</?[a-z][^<>]*>{escape})[\s{marks}]*+)*"
     return rf"(?:[\s{marks}]|{_ANSI}|{_TAG}{escape})*"
