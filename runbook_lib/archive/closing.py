@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import nbformat
 
 from . import lock, origin, report
-from .ledger import Ledger, entries, unended
+from .entry import Entry
+from .ledger import RUNS, Ledger, entries, unended
 from .record import RECORD, Outcome, RunRecord, StepRecord, replace, utc_now
 
 
@@ -42,28 +42,27 @@ def close(folder: Path, ledger: Ledger) -> list[RunRecord]:
         RecordError: a record cannot be read.
         OSError: something cannot be written.
     """
-    closed = []
     ledger.mend()
-    written = entries(folder)
-    begun, unfinished = {entry.run for entry in written}, {entry.run for entry in unended(written)}
-    for run in sorted(path for path in (folder / "runs").glob("*") if path.is_dir()):
-        if lock.is_held(run):
-            continue
-        if not (run / RECORD).exists():
-            with contextlib.suppress(OSError):  # cut off before there was anything to lose
-                (run / lock.RUN_LOCK).unlink(missing_ok=True)
-                run.rmdir()
-            continue
-        if run.name in begun - unfinished:
-            continue
-        record = RunRecord.read(run)
-        if run.name not in begun:
-            ledger.begin(record)
-        with lock.hold(run):
-            finish(record, origin.machine())
-            seal(record, ledger)
-        closed.append(record)
+    closed = []
+    for entry in unended(entries(folder)):
+        run = folder / RUNS / entry.run
+        if run.is_dir() and not lock.is_held(run):
+            with lock.hold(run):
+                record = _record(run, entry)
+                finish(record, origin.machine())
+                seal(record, ledger)
+            closed.append(record)
     return closed
+
+
+def _record(folder: Path, entry: Entry) -> RunRecord:
+    """A run's record; if it was cut off before it had one, what the ledger knows of it."""
+    if (folder / RECORD).exists():
+        return RunRecord.read(folder)
+    started, identity = entry.at, entry.identity
+    return RunRecord(
+        entry.run, folder.parents[1].name, folder, entry.parameters, [], started=started, identity=identity
+    )
 
 
 def finish(record: RunRecord, here: Mapping[str, str]) -> None:

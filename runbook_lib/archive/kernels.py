@@ -99,6 +99,7 @@ class KernelManager(AsyncKernelManager):
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if self.fork and self.provisioner is None:
             self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner.sockets = self.sockets
         return await super()._async_pre_start_kernel(**kw)
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
@@ -111,6 +112,8 @@ class KernelManager(AsyncKernelManager):
 
 class ForkedProvisioner(LocalProvisioner):
     """Starts the kernel as a fork of the warm process instead of as a new interpreter."""
+
+    sockets = ""  # the folder of its manager's
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel with the arguments that ``cmd`` would have given to a new interpreter."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import RecordError
 
-RUN_LOCK, LEDGER_LOCK = ".lock", ".ledger.lock"
+RUN_LOCK, LEDGER_LOCK, OPENING_LOCK = ".lock", ".ledger.lock", ".opening.lock"
 PROBE_SECONDS = 1.0  # how long `hold` waits: those who ask `is_held` have the lock for microseconds
 
 
@@ -68,13 +68,22 @@ def writing(folder: Path) -> Iterator[None]:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    number = os.open(folder / LEDGER_LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+    with _exclusively(folder, LEDGER_LOCK):
         yield
-    finally:
-        os.close(number)
+
+
+@contextlib.contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """Be the only one who begins a run of a deployment, or closes one that was cut off; others wait.
+
+    Args:
+        folder: the deployment's; made when missing.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with _exclusively(folder, OPENING_LOCK):
+        yield
 
 
 @contextlib.contextmanager
@@ -91,6 +100,17 @@ def reading(folder: Path) -> Iterator[None]:
         return
     try:
         fcntl.flock(number, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _exclusively(folder: Path, name: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    number = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
         yield
     finally:
         os.close(number)

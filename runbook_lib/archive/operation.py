@@ -88,19 +88,19 @@ class Operation:
             steps=list(steps),
             kind=kind,
             sources=sources,
-            identity=origin.identity(),
+            identity=redactor.tree(origin.identity()),
             code=origin.code(),
             versions=origin.versions(),
             resumes=resumes,
         )
         held = contextlib.ExitStack()
-        with lock.opening(folder):  # a folder whose lock is free is one that was cut off, to all others
+        with lock.opening(folder):  # to all others, a run whose lock is free is one that was cut off
             closing.close(folder, ledger)
             record.folder.mkdir(parents=True)
             held.enter_context(lock.hold(record.folder))
-            operation = cls(record, redactor, ledger, held)
-            operation.write()
-        ledger.begin(record)
+            ledger.begin(record)
+        operation = cls(record, redactor, ledger, held)
+        operation.write()
         return operation
 
     def heard(self, event: Mapping[str, Any]) -> None:
@@ -194,7 +194,8 @@ class Operation:
             if note:
                 self.note(note)
             self.write()
-            closing.seal(self.record, self._ledger)
+            # Read again: what is in memory may hold secrets.
+            closing.seal(RunRecord.read(self.record.folder), self._ledger)
 
 
 def joined(cell: NotebookNode) -> dict[str, Any]:

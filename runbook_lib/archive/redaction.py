@@ -63,6 +63,10 @@ class Redactor:
         self._patterns: list[tuple[re.Pattern[str], _Value]] = []
         self._seen: dict[str, None] = {}
 
+    def __len__(self) -> int:
+        """How many values are registered."""
+        return len(self._labels)
+
     @property
     def found(self) -> tuple[str, ...]:
         """Names of the values that were found and replaced so far, in the order first found."""
