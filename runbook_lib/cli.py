@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 LAB_ERRORS = "runbook_lib.lab.errors"
+# Commands that are imported when they are asked for: where they are, and what they are called there.
+ELSEWHERE = {
+    "lab": ("runbook_lib.lab.cli", "lab"),
+    "history": ("runbook_lib.archive.cli", "list_runs"),
+    "show": ("runbook_lib.archive.cli", "show"),
+    "diff": ("runbook_lib.archive.cli", "diff"),
+    "verify": ("runbook_lib.archive.cli", "verify"),
+}
 
 PARAMETER_FILES = click.option(
     "-f",
@@ -49,15 +57,16 @@ class Runbook(click.Group):
     """The command group: the lab's commands are imported when they are asked for, errors are shown as messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Its own commands, and the lab's group."""
-        return sorted({*super().list_commands(ctx), "lab"})
+        """Its own commands, those that live with the archive, and the lab's group."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of its own, or the lab's group, which lives with the lab."""
-        if cmd_name != "lab":
+        """One of its own, or one that lives elsewhere."""
+        if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        group: click.Command = import_module("runbook_lib.lab.cli").lab
-        return group
+        module, name = ELSEWHERE[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error that says what to do is shown without a traceback."""
@@ -86,47 +95,63 @@ def runbook() -> None:
 @click.argument("steps", nargs=-1, metavar="[STEP]...")
 @PARAMETER_FILES
 @PARAMETERS
+@click.option("--from", "first", default="", metavar="STEP", help="Begin with this step.")
+@click.option("--until", "last", default="", metavar="STEP", help="End with this step.")
+@click.option("--only", default="", metavar="STEP", help="This step and no other; the same as naming it.")
+@click.option(
+    "--resume",
+    "resumed",
+    is_flag=False,
+    flag_value="latest",
+    default="",
+    metavar="[RUN]",
+    help="Go on with a run that did not reach its end, by default the deployment's latest: with its parameters, from "
+    "the step that it ended in.",
+)
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each cell.")
+@click.option("--live", is_flag=True, help="Show what the cells print.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=CLONE / "outputs",
+    envvar="RUNBOOK_OUTPUT",
     help="Folder for the records; each deployment has its own in it.",
-    show_default="the clone's outputs/",
+    show_default="the clone's outputs/, or what RUNBOOK_OUTPUT says",
 )
-def run(steps: Sequence[str], files: Sequence[Path], values: Sequence[tuple[str, str]], output: Path) -> None:
+def run(
+    steps: Sequence[str],
+    files: Sequence[Path],
+    values: Sequence[tuple[str, str]],
+    first: str,
+    last: str,
+    only: str,
+    resumed: str,
+    cell_timeout: float | None,
+    live: bool,
+    output: Path,
+) -> None:
     """Execute the steps' notebooks and keep their record.
 
     STEP is a notebook's name or number (03_traefik, 03). Without any: all but the teardown and
     06_resilience, and but the test where the parameter "test" is false.
     Stops at the first step that does not succeed.
     """
-    given = _given(files, values)
+    given, sources = provenance(files, values)
+    named = (*steps, *((only,) if only else ()))
+    resumes = ""
+    if resumed:
+        if named or first or last:
+            raise _resumed_and_named()
+        params = _resolved(given, files, values)
+        before = history.resumable(output, resumed, params.deployment)
+        named, kept = left(before)
+        resumes, given = before.run, {**kept, **given}
+        sources = {name: sources[name] if sources[name] != "default" else before.sources[name] for name in sources}
     params = _resolved(given, files, values)
-    names = chosen(steps, test=params.test)
+    names = chosen(named, test=params.test, first=first, last=last)
 
-    # A request to end is answered as Ctrl-C is: the kernel ends, the record says what happened.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-
-    from .archive.runner import Job
-    from .archive.runner import run as run_job
-
-    with console.Steps() as progress:
-        try:
-            record = run_job(Job(names, params, given, output.absolute()), progress)
-        except RunFailed as error:
-            console.complain(f"{error.step} failed\n{error.message}")
-            if error.remedy:
-                console.complain(f"  what to do:  {error.remedy}")
-            console.complain(f"  notebook:    {error.resource}")
-            raise click.exceptions.Exit(FAILED) from None
-    console.summary(record)
-    if "04_test" in names:
-        from .archive.kernels import call
-        from .around import ways
-
-        console.ways([*call(ways, params, record.folder), *_last_ways(params, files, values)])
-
-
+    # Where no notebook is being executed, a request to end is an exception like any other.
+    signal.signal(signal.SIGTERM, _terminated)
 @runbook.command()
 @PARAMETER_FILES
 @PARAMETERS

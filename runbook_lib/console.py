@@ -16,6 +16,7 @@ from .archive.record import REPORT, RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from .archive.comparison import CellDiff, Change, Diff
+    from .archive.evidence import Report
 
 BROKEN = ("failed", "timed out", "out of memory", "kernel died", "killed", "machine gone", "cut off")
 MARKS = {
@@ -179,6 +180,36 @@ def diff(found: Diff) -> None:
             _cell(out, cell)
     if found.same:
         out.print("\nNothing differs but the time they took.")
+
+
+def evidence(report: Report) -> None:
+    """Print what a verification found.
+
+    Args:
+        report: as ``archive.evidence.verify`` gives it.
+    """
+    out = _out()
+    if report.first is not None:
+        out.print(f"{report.first.kind}: {report.first.where}", markup=False, soft_wrap=True, style="bold red")
+        for label, value in (
+            ("expected", report.first.expected),
+            ("seen", report.first.seen),
+            ("meaning", report.first.meaning),
+        ):
+            if value:
+                out.print(f"  {label + ':':<10} {value}", markup=False, soft_wrap=True)
+        out.print("What comes after it was not looked at.")
+    verb = "were" if report.first is not None else "are all"
+    counted = f"{report.entries} entries, {report.runs} ended runs and {report.files} files {verb} as recorded"
+    out.print(f"{report.deployment or 'the deployment'}: {counted}", markup=False, soft_wrap=True)
+    for title, some in (("going on", report.going_on), ("cut off, closed by the next run", report.cut_off)):
+        for run in some:
+            out.print(f"  {title}: {run}", markup=False, soft_wrap=True)
+    for note in report.notes:
+        out.print(f"  note: {note}", markup=False, soft_wrap=True)
+    out.print(f"  key {report.key}", markup=False, soft_wrap=True)
+    if report.intact and report.head:
+        out.print(f"  head {report.head}", markup=False, soft_wrap=True)
 
 
 def ways(rows: Iterable[tuple[str, str]]) -> None:

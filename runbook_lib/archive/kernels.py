@@ -122,10 +122,7 @@ class ForkedProvisioner(LocalProvisioner):
         cwd = str(kwargs.get("cwd") or os.getcwd())
         # A daemon in multiprocessing's sense: ended with this process instead of waited for.
         environment = dict(kwargs.get("env") or os.environ)
-        folders = [
-            str(self.parent.sockets),
-            multiprocessing.util.get_temp_dir(),
-        ]  # of the kernels, and the fork server's
+        folders = [self.sockets, multiprocessing.util.get_temp_dir()]  # of the kernels, and the fork server's
         process = context.Process(target=serve, args=(arguments, cwd, environment, folders), daemon=True)
         process.start()
         forked = Forked(process)
