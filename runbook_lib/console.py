@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .archive.record import RunRecord, StepRecord
+from .archive import words
+from .archive.record import REPORT, RunRecord, StepRecord
 
-MARKS = {"succeeded": "[green]✓[/]", "failed": "[red]✗[/]", "interrupted": "[yellow]![/]"}
+if TYPE_CHECKING:
+    from .archive.comparison import CellDiff, Change, Diff
+
+BROKEN = ("failed", "timed out", "out of memory", "kernel died", "killed", "machine gone", "cut off")
+MARKS = {
+    "succeeded": "[green]✓[/]",
+    "pending": "[dim]·[/]",
+    "running": "[blue]…[/]",
+    "interrupted": "[yellow]![/]",
+    "terminated": "[yellow]![/]",
+    **dict.fromkeys(BROKEN, "[red]✗[/]"),
+}
 
 
 class Steps:
@@ -69,6 +81,79 @@ def summary(record: RunRecord) -> None:
     )
 
 
+def history(rows: Iterable[tuple[RunRecord, str]]) -> None:
+    """Print one line a run.
+
+    Args:
+        rows: each run's record, and its state as ``archive.history.state`` tells it.
+    """
+    drawn = Table(box=None, pad_edge=False)
+    for place, column in enumerate(("", "run", "deployment", "began", "took", "state", "steps", "by")):
+        drawn.add_column(column, overflow="fold", no_wrap=place < 2)
+    for record, state in rows:
+        at = words.ended_in(record)
+        where = f" in {at.step}" if at and len(record.steps) > 1 else ""
+        steps = ", ".join(step.step for step in record.steps)
+        began, took = words.moment(record.started), words.duration(words.elapsed(record))
+        cells = (record.run, record.deployment, began, took, state + where, steps, words.who(record))
+        drawn.add_row(MARKS.get(state, "?"), *map(escape, cells))
+    _out().print(drawn if drawn.rows else "No run is on record.")
+
+
+def show(record: RunRecord, state: str) -> None:
+    """Print one run: its outcome in a sentence, its steps, where it ended, its checks, and where to read on.
+
+    Args:
+        record: the run.
+        state: as ``archive.history.state`` tells it.
+    """
+    out = _out()
+    out.print(words.sentence(record, state), markup=False, soft_wrap=True, style="bold")
+    for note in record.notes:
+        out.print(f"note: {note}", markup=False, soft_wrap=True)
+    out.print()
+    for step in record.steps:
+        if step.outcome == "pending":
+            out.print(f"{MARKS['pending']} {escape(step.step):<13} not run", soft_wrap=True)
+            continue
+        line = f"{step.step:<13} {step.seconds:8.1f} s  {words.tally(step.checks)}"
+        out.print(f"{MARKS.get(step.outcome, '?')} {escape(line)}", soft_wrap=True)
+        for check in step.checks:
+            if not check["ok"]:
+                seen = f"{check['name']}: expected {check['expected']}, saw {check['seen']}"
+                out.print(f"    {seen}", markup=False, soft_wrap=True, style="red")
+    if at := words.ended_in(record):
+        for title, text in (("why", at.message), ("last printed", at.printed)):
+            if text.strip():
+                out.print(f"\n{title}:", style="dim")
+                out.print(_indented(text), markup=False, soft_wrap=True)
+    page = record.folder / REPORT
+    where = f"full report: {page}" if page.is_file() else f"no report yet; the record is in {record.folder}"
+    out.print(f"\n{where}", markup=False, soft_wrap=True)
+
+
+def diff(found: Diff) -> None:
+    """Print what differs between two runs."""
+    out = _out()
+    out.print(f"{found.a.run} → {found.b.run}", markup=False, style="bold")
+    groups = (("the runs", found.facts), ("parameters", found.parameters), ("versions", found.versions))
+    for title, some in groups:
+        _changes(out, title, some)
+    for step in found.steps:
+        before, after = ("not run" if s is None else f"{s:.1f} s" for s in step.seconds)
+        out.print(f"\n{step.step}: {before} → {after}{', otherwise the same' if step.same else ''}", markup=False)
+        if step.source:
+            out.print("  the notebook that was executed was another")
+        if step.unread:
+            out.print(f"  not compared: {step.unread}", markup=False, soft_wrap=True, style="yellow")
+        _changes(out, "outcome", [step.outcome] if step.outcome else [], "  ")
+        _changes(out, "checks", step.checks, "  ")
+        for cell in step.cells:
+            _cell(out, cell)
+    if found.same:
+        out.print("\nNothing differs but the time they took.")
+
+
 def ways(rows: Iterable[tuple[str, str]]) -> None:
     """Print ways to look around: what one sees, and under it the command, alone on its line for pasting."""
     out = Console(highlight=False)
@@ -108,6 +193,33 @@ def doctor(tools: Iterable[Any], abilities: Iterable[Any]) -> int:
         [("✓" if a.ok else "✗", a.name, a.needed_for, "" if a.ok else a.detail, a.how_to_get) for a in able],
     )
     return sum(t.path is None and t.essential for t in known) + sum(not a.ok and a.essential for a in able)
+
+
+def _out() -> Console:
+    return Console(highlight=False)
+
+
+def _changes(out: Console, title: str, changes: Sequence[Change], indent: str = "") -> None:
+    if changes:
+        out.print(f"{indent}{title}:" if indent else f"\n{title}:", style="dim")
+    for change in changes:
+        out.print(f"{indent}  {change}", markup=False, soft_wrap=True)
+
+
+def _cell(out: Console, cell: CellDiff) -> None:
+    place = cell.after if cell.before is None else cell.before
+    moved = f", now {cell.after}" if None not in (cell.before, cell.after) and cell.before != cell.after else ""
+    what = {"source": "another source", "outputs": "other output"}.get(cell.kind, cell.kind)
+    out.print(f"  cell {place}{moved}: {what}", style="dim")
+    for line in cell.lines:
+        style = {"+": "green", "-": "red"}.get(line[:1], "")
+        out.print(f"    {line}", markup=False, soft_wrap=True, style=style)
+    if cell.left:
+        out.print(f"    … and {cell.left} more lines", style="dim")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib import console
+from runbook_lib.archive.comparison import CellDiff, Change, Diff, StepDiff
+from runbook_lib.archive.record import RunRecord, StepRecord
 from runbook_lib.lab.abilities import Ability
 from runbook_lib.lab.tools import Tool
 
@@ -63,3 +65,74 @@ def test_complaints_go_to_stderr_as_they_are(capsys: pytest.CaptureFixture[str])
     console.complain("no [bold] host\n  expected: one")
     seen = capsys.readouterr()
     assert (seen.out, seen.err) == ("", "no [bold] host\n  expected: one\n")
+
+
+BEGUN, ENDED = "2026-01-02T03:04:05+00:00", "2026-01-02T03:04:15+00:00"
+
+
+def record(folder: Path) -> RunRecord:
+    check = {"name": "a [leader]", "expected": "yes", "seen": "no", "ok": False}
+    steps = [
+        StepRecord("00_provision", "x", outcome="succeeded", seconds=4.0),
+        StepRecord("01_bootstrap", "x", outcome="failed", seconds=2.0, message="no [red]quorum", checks=[check]),
+        StepRecord("02_federate", "x"),
+    ]
+    return RunRecord("20260102T030405Z-9f3a1c", "demo", folder, {}, steps, outcome="failed", started=BEGUN, ended=ENDED)
+
+
+def test_history_has_a_line_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console.history([(record(tmp_path), "failed"), (record(tmp_path), "cut off")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.count("20260102T030405Z-9f3a1c") for line in lines] == [0, 1, 1]
+    assert "✗" in lines[1] and "10.0 s" in lines[1] and "failed in 01_bootstrap" in lines[1]
+    assert "cut off in 01_bootstrap" in lines[2]
+
+
+def test_history_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    console.history([])
+    assert capsys.readouterr().out == "No run is on record.\n"
+
+
+def test_a_run_is_shown_with_where_it_ended_and_where_to_read_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.show(record(tmp_path), "failed")
+    shown = capsys.readouterr().out
+    assert "failed after 10.0 s in 01_bootstrap: no [red]quorum." in shown
+    assert "✓ 00_provision       4.0 s  no checks" in shown
+    assert "✗ 01_bootstrap       2.0 s  1 check, 1 failed" in shown
+    assert "a [leader]: expected yes, saw no" in shown
+    assert "· 02_federate   not run" in shown
+    assert f"no report yet; the record is in {tmp_path}" in shown
+    (tmp_path / "index.html").touch()
+    console.show(record(tmp_path), "failed")
+    assert f"full report: {tmp_path / 'index.html'}" in capsys.readouterr().out
+
+
+def test_a_difference_is_shown_with_its_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = b = record(tmp_path)
+    cells = (
+        CellDiff("outputs", 3, 4, ("-[one]", "+two"), 7),
+        CellDiff("added", None, 5, ("+x",)),
+    )
+    steps = (
+        StepDiff("00_provision", (1.0, 2.0)),
+        StepDiff("01_bootstrap", (1.0, None), Change("outcome", "failed", None), True, (), cells, "lost"),
+    )
+    console.diff(Diff(a, b, (), (Change("timeout", "600", "60"),), (), steps))
+    shown = capsys.readouterr().out
+    for line in (
+        "parameters:",
+        "  timeout: 600 → 60",
+        "00_provision: 1.0 s → 2.0 s, otherwise the same",
+        "01_bootstrap: 1.0 s → not run",
+        "  not compared: lost",
+        "    outcome: failed (gone)",
+        "  cell 3, now 4: other output",
+        "    -[one]",
+        "    … and 7 more lines",
+        "  cell 5: added",
+    ):
+        assert line in shown.splitlines(), line
+    console.diff(Diff(a, b, (), (), (), steps[:1]))
+    assert "Nothing differs but the time they took." in capsys.readouterr().out
