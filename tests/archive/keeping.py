@@ -1,0 +1,68 @@
+"""The least that keeps a run: a record and a notebook in a folder, secrets taken out. For the tests of recorders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runbook_lib import events
+from runbook_lib.archive.record import Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
+
+
+class Kept:
+    """A run on record."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        self.secrets: list[str] = []
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        step = self.record.steps[0]
+        if event["kind"] == events.SECRET:
+            self.secrets.append(event["value"])
+        elif event["kind"] == events.CHECKS:
+            step.checks += event["checks"]
+        elif event["kind"] == events.SERVICE:
+            self.record.services.setdefault(event["name"], []).append(event["version"])
+
+    def save(self, step: StepRecord, notebook: Any) -> None:
+        text = json.dumps(notebook)
+        for secret in self.secrets:
+            text = text.replace(json.dumps(secret)[1:-1], "***")
+        replace(self.record.folder / step.notebook, text.encode())
+        self.record.write()
+
+    def end(self, outcome: Outcome) -> None:
+        self.record.outcome, self.record.ended = outcome, utc_now()
+        self.record.write()
+
+
+def keep(output: Path, *, deployment: str, **facts: Any) -> Kept:
+    """Begin to keep a run."""
+    run = new_run_id()
+    folder = output / deployment / "runs" / run
+    folder.mkdir(parents=True)
+    record = RunRecord(run, deployment, folder, **facts)
+    record.write()
+    return Kept(record)
+
+
+class Unreliable(Kept):
+    """Fails to save until it is told that all is well."""
+
+    def save(self, step: StepRecord, notebook: Any) -> None:
+        if not (self.record.folder / "well").exists():
+            raise OSError("no space left on device")
+        super().save(step, notebook)
+
+
+def keep_unreliably(output: Path, **facts: Any) -> Unreliable:
+    """Begin to keep a run that is not saved at first."""
+    return Unreliable(keep(output, **facts).record)
+
+
+def refuse(output: Path, **facts: Any) -> Kept:
+    """Not begin at all."""
+    raise PermissionError(f"{output} is not for you")
