@@ -129,7 +129,11 @@ class Recorder:
     def __init__(self, step: StepRecord, transcript: Transcript, opened: Callable[[], Operation]) -> None:
         self._step, self._transcript, self._opened = step, transcript, opened
         self._folder = Path(tempfile.mkdtemp(prefix="runbook-events-"))  # its owner's alone
-        self._listener = events.Listener(self._folder / "events")
+        try:
+            self._listener = events.Listener(self._folder / "events")
+        except OSError:  # a path that is too long for a socket, for example
+            self._folder.rmdir()
+            raise
         self._waker, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="runbook recorder", daemon=True)
         self._process = os.getpid()
@@ -246,6 +250,8 @@ class Recorder:
 
     def _on_term(self, number: int, frame: object) -> None:
         """What a server sends to a kernel that does not end in time: the record is closed, then it ends as told."""
+        if self._ending:  # then it does end, and whoever loses patience has SIGKILL
+            return
         self.end("terminated")
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
