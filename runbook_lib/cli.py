@@ -143,7 +143,7 @@ def run(
         if named or first or last:
             raise _resumed_and_named()
         params = _resolved(given, files, values)
-        before = history.resumable(output, resumed, params.deployment)
+        before = history.resumable(output, resumed, params.deployment, lock.is_held)
         named, kept = left(before)
         resumes, given = before.run, {**kept, **given}
         sources = {name: sources[name] if sources[name] != "default" else before.sources[name] for name in sources}
@@ -151,7 +151,30 @@ def run(
     names = chosen(named, test=params.test, first=first, last=last)
 
     # Where no notebook is being executed, a request to end is an exception like any other.
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+    from .archive.runner import Job
+    from .archive.runner import run as run_job
+
+    with console.Steps(live=live) as progress:
+        try:
+            job = Job(names, params, given, output.absolute(), None, sources, resumes, cell_timeout)
+            record = run_job(job, progress)
+        except RunFailed as error:
+            console.complain(f"{error.step} {error.seen or 'failed'}\n{error.message}")
+            if error.remedy:
+                console.complain(f"  what to do:  {error.remedy}")
+            console.complain(f"  notebook:    {error.resource}")
+            console.complain("  to go on:    runbook run --resume")
+            raise click.exceptions.Exit(FAILED) from None
+    console.summary(record)
+    if "04_test" in names:
+        from .archive.kernels import call
+        from .around import ways
+
+        console.ways([*call(ways, params, record.folder), *_last_ways(params, files, values)])
+
+
 @runbook.command()
 @PARAMETER_FILES
 @PARAMETERS

@@ -116,15 +116,16 @@ def history(rows: Iterable[tuple[RunRecord, str]]) -> None:
         rows: each run's record, and its state as ``archive.history.state`` tells it.
     """
     drawn = Table(box=None, pad_edge=False)
-    for place, column in enumerate(("", "run", "deployment", "began", "took", "state", "steps", "by")):
-        drawn.add_column(column, overflow="fold", no_wrap=place < 2)
+    for column in ("", "run", "deployment", "took", "state", "steps", "by"):
+        drawn.add_column(column, overflow="fold", no_wrap=column in ("", "run", "took"))
     for record, state in rows:
         at = words.ended_in(record)
         where = f" in {at.step}" if at and len(record.steps) > 1 else ""
-        steps = ", ".join(step.step for step in record.steps)
-        began, took = words.moment(record.started), words.duration(words.elapsed(record))
-        cells = (record.run, record.deployment, began, took, state + where, steps, words.who(record))
-        drawn.add_row(MARKS.get(state, "?"), *map(escape, cells))
+        took, names = words.duration(words.elapsed(record)), words.listed([step.step for step in record.steps])
+        user = str(record.identity.get("user", ""))
+        drawn.add_row(
+            MARKS.get(state, "?"), *map(escape, (record.run, record.deployment, took, state + where, names, user))
+        )
     _out().print(drawn if drawn.rows else "No run is on record.")
 
 

@@ -67,6 +67,34 @@ def find(outputs: Path, run: str, deployment: str | None = None) -> RunRecord:
     )
 
 
+def resumable(outputs: Path, run: str, deployment: str, held: Callable[[Path], bool]) -> RunRecord:
+    """The run that is to be gone on with.
+
+    Args:
+        outputs: the folder in which each deployment has its own.
+        run: its id, the beginning of its id, or ``latest``: of those that were begun by ``runbook run``.
+        deployment: whose.
+        held: as for ``state``.
+
+    Raises:
+        RecordError: there is none, or it is going on.
+    """
+    if run == LATEST:
+        own = [record for record in runs(outputs, deployment, unreadable=_refuse) if record.kind == "run"]
+        if own:
+            run = own[0].run
+    record = find(outputs, run, deployment)
+    if held(record.folder):
+        raise RecordError(
+            f"run {record.run} is going on",
+            resource=str(record.folder),
+            expected="a run that has ended",
+            seen="a process that records it",
+            remedy="wait until it has ended, or end it with Ctrl-C where it runs",
+        )
+    return record
+
+
 def state(record: RunRecord, held: Callable[[Path], bool]) -> str:
     """The outcome; of a run that its record calls running, whether it is, or was ``cut off``.
 
@@ -82,6 +110,10 @@ def state(record: RunRecord, held: Callable[[Path], bool]) -> str:
 def folders(outputs: Path, deployment: str | None = None) -> list[Path]:
     """The folders of the runs, oldest first: ids sort by time."""
     return sorted(_folders(outputs, deployment), key=lambda folder: folder.name)
+
+
+def _refuse(error: RecordError) -> None:
+    raise error
 
 
 def _folders(outputs: Path, deployment: str | None) -> Iterator[Path]:

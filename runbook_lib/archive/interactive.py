@@ -11,7 +11,6 @@ import atexit
 import hashlib
 import json
 import os
-import queue
 import re
 import select
 import shutil
@@ -20,21 +19,20 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from .. import events
 from ..params import Params
+from .frontend import SUBSCRIBED, Frontend
 from .notebooks import CLONE, headings_of
 from .record import Outcome, RunRecord, StepRecord, utc_now
 from .transcript import Transcript
 
 SESSION = "JPY_SESSION_NAME"  # Jupyter's server puts the notebook's path into it
 UNNAMED = "notebook"
-SUBSCRIBED = 5.0  # seconds the kernel has to answer a new listener; it takes some milliseconds
 PATIENCE = 2.0  # seconds after which what a long cell has shown so far is saved, too
 QUIET, LAST_MESSAGES = 0.1, 1.0  # when a kernel ends: so long without a message, and in all, its last ones may take
 LAST_WORDS = 10.0  # seconds an ending kernel waits for its record
@@ -128,7 +126,11 @@ class Recorder:
     def __init__(self, step: StepRecord, transcript: Transcript, opened: Callable[[], Operation]) -> None:
         self._step, self._transcript, self._opened = step, transcript, opened
         self._folder = Path(tempfile.mkdtemp(prefix="runbook-events-"))  # its owner's alone
-        self._listener = events.Listener(self._folder / "events")
+        try:
+            self._listener = events.Listener(self._folder / "events")
+        except OSError:  # a path that is too long for a socket, for example
+            self._folder.rmdir()
+            raise
         self._waker, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="runbook recorder", daemon=True)
         self._process = os.getpid()
@@ -245,58 +247,11 @@ class Recorder:
 
     def _on_term(self, number: int, frame: object) -> None:
         """What a server sends to a kernel that does not end in time: the record is closed, then it ends as told."""
+        if self._ending:  # then it does end, and whoever loses patience has SIGKILL
+            return
         self.end("terminated")
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-
-
-class Frontend:
-    """The kernel's own messages, as a frontend of it gets them. Readable for ``select``, which tells of new ones only:
-    all must be taken before it is asked again."""
-
-    def __init__(self) -> None:
-        from ipykernel.connect import get_connection_file
-        from jupyter_client.blocking.client import BlockingKernelClient
-
-        self._client = BlockingKernelClient(connection_file=get_connection_file())
-        self._early: list[Mapping[str, Any]] = []  # what came before the greeting
-
-    def __enter__(self) -> Frontend:
-        self._client.load_connection_file()
-        self._client.start_channels(shell=False, stdin=False, hb=False, control=False)
-        return self
-
-    def __exit__(self, *about: object) -> None:
-        self._client.stop_channels()
-
-    def fileno(self) -> int:
-        """For ``select``."""
-        return self._client.iopub_channel.socket.fileno()
-
-    def wait_until_subscribed(self) -> None:
-        """The kernel greets whoever listens to a topic that nobody listened to before. What it says from then on is
-        heard.
-
-        Raises:
-            TimeoutError: it does not.
-        """
-        topic = f"recorder-{uuid.uuid4().hex}"
-        self._client.iopub_channel.socket.subscribe(topic.encode())
-        try:
-            while (message := self._client.get_iopub_msg(timeout=SUBSCRIBED))["content"].get("subscription") != topic:
-                self._early.append(message)
-        except queue.Empty:
-            raise TimeoutError("the kernel does not answer its own recorder") from None
-
-    def messages(self) -> Iterator[Mapping[str, Any]]:
-        """Every message that has come."""
-        while self._early:
-            yield self._early.pop(0)
-        while True:
-            try:
-                yield self._client.get_iopub_msg(timeout=0)
-            except queue.Empty:
-                return
 
 
 def _shell() -> Any:

@@ -107,7 +107,7 @@ def write(record: RunRecord, state: str = "") -> Path:
         end=words.ended_in(record),
         bars=timeline(record),
         parameters=parameters(record),
-        images=[image for step in record.steps for image in images(step.step, books[step.step])],
+        images=[image for step in record.steps for image in images(step, books[step.step])],
         files=files,
         checks=[check for step in record.steps for check in step.checks],
         cells={step.step: Counter(cell.outcome for cell in step.cells) for step in record.steps},
@@ -195,20 +195,22 @@ def parameters(record: RunRecord) -> list[tuple[str, str, str, bool]]:
     return sorted(rows, key=lambda row: not row[3])
 
 
-def images(step: str, notebook: Mapping[str, Any]) -> Iterator[Image]:
-    """Every picture among a notebook's outputs, with the heading above it."""
+def images(step: StepRecord, notebook: Mapping[str, Any]) -> Iterator[Image]:
+    """Every picture among a notebook's outputs, with the heading above it; a session's has only those on record."""
     from .notebooks import headings_of
 
     cells = [{**cell, "source": _joined(cell.get("source"))} for cell in notebook.get("cells", ())]
-    for heading, cell in zip(headings_of(cells), cells, strict=True):
+    known = {cell.index: cell.heading for cell in step.cells}
+    for place, (above, cell) in enumerate(zip(headings_of(cells), cells, strict=True)):
+        heading = above or known.get(place, "")
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             alt = _joined(data.get("text/plain"))
             alt = "" if alt.startswith("<") else alt
             if SVG in data:
-                yield Image(step, heading, alt, still(_joined(data[SVG])))
+                yield Image(step.step, heading, alt, still(_joined(data[SVG])))
             elif found := next((kind for kind in BITMAPS if kind in data), None):
-                yield Image(step, heading, alt, _bitmap(found, _joined(data[found])))
+                yield Image(step.step, heading, alt, _bitmap(found, _joined(data[found])))
 
 
 def still(svg: str) -> str:

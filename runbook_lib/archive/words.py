@@ -57,10 +57,15 @@ def what(record: RunRecord) -> str:
     """What ran: its steps, in a few words."""
     names = [step.step for step in record.steps]
     if record.kind == "interactive":
-        return f"An interactive session in {_listed(names)}" if names else "An interactive session"
+        return f"An interactive session in {listed(names)}" if names else "An interactive session"
     if len(names) == 1:
         return f"Step {names[0]}"
-    return f"{len(names)} steps ({_listed(names)})" if names else "A run without steps"
+    return f"{len(names)} steps ({listed(names)})" if names else "A run without steps"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Several names in a few words."""
+    return " and ".join(names) if len(names) < 3 else f"{names[0]} to {names[-1]}"
 
 
 def who(record: RunRecord) -> str:
@@ -121,7 +126,3 @@ def duration(seconds: float) -> str:
 def first_line(text: str) -> str:
     """The first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]}"

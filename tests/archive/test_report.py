@@ -145,7 +145,8 @@ def test_everything_on_record_is_shown(tmp_path: Path) -> None:
     found.parameters = {"test": True, "timeout": 30, "zones": ["a", "b"]}
     page = Page(report.write(found))
     for words in (
-        "2 steps (01_bootstrap, 02_federate) on deployment demo, run by root, who is ada, at vm on 2026-01-02 03:04:05",
+        "2 steps (01_bootstrap and 02_federate) on deployment demo, run by root, who is ada, at vm on 2026-01-02 03:04",
+        "03:04:05",
         "given up after 10.0 s: a cell took longer than it was given in 01_bootstrap, at cell 3 under “Start the",
         "waiting 4.5 s for a leader and last saw none",
         "the last it printed was “last words”",
@@ -223,12 +224,18 @@ def test_pictures_have_the_heading_above_them() -> None:
         new_code_cell("", outputs=[shown(image__svg_xml=SVG, image__png=DOT, text__plain="a square")]),
         new_code_cell("", outputs=[shown(image__svg_xml="<svg", text__plain="broken")]),
     ]
-    found = list(report.images("s", new_notebook(cells=cells)))
+    found = list(report.images(StepRecord("s", "s.ipynb"), new_notebook(cells=cells)))
     assert [(image.heading, image.alt, image.uri[:19]) for image in found] == [
         ("One", "", "data:image/png;base"),
         ("Two", "a square", "data:image/svg+xml;"),
         ("Two", "broken", ""),
     ]
+
+
+def test_pictures_of_a_session_have_the_heading_on_record() -> None:
+    step = StepRecord("s", "s.ipynb", cells=[CellRecord(0, heading="On record")])
+    book = new_notebook(cells=[new_code_cell("", outputs=[shown(image__png=DOT)])])
+    assert [image.heading for image in report.images(step, book)] == ["On record"]
 
 
 def test_an_svg_can_only_be_looked_at() -> None:
