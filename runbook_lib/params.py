@@ -146,12 +146,6 @@ class Params(BaseModel):
         values |= overrides or {}
         return cls.parse(values, source=", ".join([*map(str, files), *(["command line"] if overrides else [])]))
 
-    def secrets(self):
-        return {}
-
-    def recorded(self):
-        return self.model_dump(mode="json")
-
     # ---- rules -------------------------------------------------------------------------------------------
 
     @field_validator("deployment")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from . import lock, origin, report
 from .entry import Entry
@@ -113,11 +112,11 @@ def mark(notebook: Path, step: StepRecord) -> None:
     """
     if not notebook.is_file():
         return
-    book = nbformat.read(notebook, as_version=4)
-    for cell in book.cells:
-        told = cell.metadata.get("papermill", {})
+    book = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in book["cells"]:
+        told = cell["metadata"].get("papermill", {})
         if told.get("status") == "running":
             told.update(status="failed", exception=True)
-    book.metadata.setdefault("papermill", {})["exception"] = True
-    book.metadata.setdefault("runbook", {}).update(outcome=step.outcome, message=step.message, cell=step.cell)
-    replace(notebook, nbformat.writes(book).encode() + b"\n")
+    book["metadata"].setdefault("papermill", {})["exception"] = True
+    book["metadata"].setdefault("runbook", {}).update(outcome=step.outcome, message=step.message, cell=step.cell)
+    replace(notebook, (json.dumps(book, indent=1, ensure_ascii=False) + "\n").encode())

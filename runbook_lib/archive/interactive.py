@@ -55,20 +55,9 @@ class Operation(Protocol):
         """Close the record."""
 
 
-class Open(Protocol):
-    """Begins to keep a run: makes its folder and its record."""
-
-    def __call__(
-        self,
-        output: Path,
-        *,
-        deployment: str,
-        parameters: Mapping[str, Any],
-        sources: Mapping[str, str],
-        steps: list[StepRecord],
-        kind: Any,
-    ) -> Operation:
-        """Begin."""
+# Begins to keep a run: makes its folder and its record. Given the folder for all deployments, the parameters, the
+# notebook and where each parameter is from.
+Open = Callable[[Path, Params, StepRecord, Mapping[str, str]], Operation]
 
 
 def begin(params: Params, open_operation: Open, output: Path = CLONE / "outputs") -> Recorder | None:
@@ -89,19 +78,11 @@ def begin(params: Params, open_operation: Open, output: Path = CLONE / "outputs"
     if shell is None or os.environ.get(events.ADDRESS):
         return None
     step = _step()
-    defaults = Params().model_dump(mode="json")
-    parameters = params.model_dump(mode="json")
-    sources = {name: "default" if value == defaults.get(name) else "notebook" for name, value in parameters.items()}
+    defaults = Params().recorded()
+    sources = {name: "default" if value == defaults[name] else "notebook" for name, value in params.recorded().items()}
 
     def opened() -> Operation:
-        return open_operation(
-            output,
-            deployment=params.deployment,
-            parameters=parameters,
-            sources=sources,
-            steps=[step],
-            kind="interactive",
-        )
+        return open_operation(output, params, step, sources)
 
     try:
         transcript = Transcript(_headings())

@@ -13,9 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
-
 from .. import events, keys
 from ..errors import ParameterError
 from ..params import Params
@@ -45,7 +42,7 @@ class Operation:
         self.waiting: dict[str, Mapping[str, Any]] = {}  # what the cell that runs waits for, by name
         self._ledger = ledger
         self._held = held
-        self._cells: dict[str, dict[int, NotebookNode]] = {}
+        self._cells: dict[str, dict[int, Any]] = {}
         self._known = 0
 
     @classmethod
@@ -131,12 +128,14 @@ class Operation:
         if not any(note.endswith(text) for note in self.record.notes):
             self.record.notes.append(f"{utc_now()} {text}")
 
-    def clean(self, step: StepRecord, notebook: NotebookNode, changed: Iterable[int] | None = None) -> NotebookNode:
+    def clean(
+        self, step: StepRecord, notebook: Mapping[str, Any], changed: Iterable[int] | None = None
+    ) -> dict[str, Any]:
         """A notebook without secrets.
 
         Args:
             step: whose; the same one each time.
-            notebook: as the kernel filled it; it is left alone.
+            notebook: as the kernel filled it, nbformat's or plain JSON content; it is left alone.
             changed: indices of the cells that have changed since this was last asked; ``None`` for all.
         """
         known = self._cells.setdefault(step.step, {})
@@ -146,15 +145,15 @@ class Operation:
             self._known = len(self.redactor)
         for index in changed or ():
             known.pop(index, None)
-        cells = []
-        for index, cell in enumerate(notebook.cells):
+        for index, cell in enumerate(notebook["cells"]):
             if index not in known:
                 known[index] = self.redactor.tree(joined(cell))
-            cells.append(known[index])
-        rest = {name: value for name, value in notebook.items() if name != "cells"}
-        return nbformat.from_dict({**self.redactor.tree(rest), "cells": cells})
+        rest = self.redactor.tree({name: value for name, value in notebook.items() if name != "cells"})
+        return {**rest, "cells": [known[index] for index in range(len(notebook["cells"]))]}
 
-    def save(self, step: StepRecord, notebook: NotebookNode, changed: Iterable[int] | None = None) -> NotebookNode:
+    def save(
+        self, step: StepRecord, notebook: Mapping[str, Any], changed: Iterable[int] | None = None
+    ) -> dict[str, Any]:
         """Save a notebook and the record, each whole or not at all; gives the notebook as saved.
 
         Args:
@@ -166,7 +165,10 @@ class Operation:
             OSError: they cannot be written; the ones before are untouched.
         """
         saved = self.clean(step, notebook, changed)
-        replace(self.record.folder / step.notebook, nbformat.writes(saved).encode() + b"\n")
+        for cell in step.cells:
+            if not cell.source_sha256 or changed is None or cell.index in changed:
+                cell.source_sha256 = sha256(saved["cells"][cell.index]["source"])
+        replace(self.record.folder / step.notebook, (json.dumps(saved, indent=1, ensure_ascii=False) + "\n").encode())
         self.write()
         return saved
 
@@ -198,7 +200,7 @@ class Operation:
             closing.seal(RunRecord.read(self.record.folder), self._ledger)
 
 
-def joined(cell: NotebookNode) -> dict[str, Any]:
+def joined(cell: Mapping[str, Any]) -> dict[str, Any]:
     """A cell whose consecutive prints to one stream are one output: a secret may have been printed in pieces."""
     outputs: list[Any] = []
     for output in cell.get("outputs", ()):

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 
 from .. import errors, events
 from . import kernels
 from .execution import Ending, Executor
 from .notebooks import headings_of
-from .operation import PRINTED, Operation, sha256
+from .operation import PRINTED, Operation
 from .progress import Progress
 from .record import CellRecord, StepRecord, utc_now
 
@@ -98,9 +98,7 @@ class Recording:
         self._progress.cell_started(index, self._headings[index])
         cell.metadata.papermill.update(start_time=_now(), status="running", exception=False)
         if cell.cell_type == "code":
-            heading = self._headings[index]
-            digest = sha256(self._operation.redactor.text(cell.source))
-            self._step.cells.append(CellRecord(index, "running", utc_now(), 0.0, heading, digest))
+            self._step.cells.append(CellRecord(index, "running", utc_now(), heading=self._headings[index]))
             self._save(index)
 
     def cell_printed(self, index: int, stream: str, text: str) -> None:
@@ -173,7 +171,8 @@ class Recording:
             "message": step.message,
             "cell": step.cell,
         }
-        self.result = self._operation.save(step, self.notebook, None if index is None else (index,))
+        saved = self._operation.save(step, self.notebook, None if index is None else (index,))
+        self.result = from_dict(saved)
         self._saved(self.result)
 
     def _hear(self, event: Mapping[str, Any]) -> None:

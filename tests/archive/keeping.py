@@ -9,6 +9,7 @@ from typing import Any
 
 from runbook_lib import events
 from runbook_lib.archive.record import Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
+from runbook_lib.params import Params
 
 
 class Kept:
@@ -39,12 +40,12 @@ class Kept:
         self.record.write()
 
 
-def keep(output: Path, *, deployment: str, **facts: Any) -> Kept:
+def keep(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> Kept:
     """Begin to keep a run."""
     run = new_run_id()
-    folder = output / deployment / "runs" / run
+    folder = output / params.deployment / "runs" / run
     folder.mkdir(parents=True)
-    record = RunRecord(run, deployment, folder, **facts)
+    record = RunRecord(run, params.deployment, folder, params.recorded(), [step], kind="interactive", sources=sources)
     record.write()
     return Kept(record)
 
@@ -58,11 +59,11 @@ class Unreliable(Kept):
         super().save(step, notebook)
 
 
-def keep_unreliably(output: Path, **facts: Any) -> Unreliable:
+def keep_unreliably(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> Unreliable:
     """Begin to keep a run that is not saved at first."""
-    return Unreliable(keep(output, **facts).record)
+    return Unreliable(keep(output, params, step, sources).record)
 
 
-def refuse(output: Path, **facts: Any) -> Kept:
+def refuse(output: Path, *facts: Any) -> Kept:
     """Not begin at all."""
     raise PermissionError(f"{output} is not for you")
