@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncssh
 
-from . import private_files
+from . import events, private_files
 from .errors import PrerequisiteError
 from .params import Params
 from .resources import Host
@@ -50,6 +50,7 @@ def operator_key(params: Params) -> KeyPair:
             seen=error,
             remedy="make the folder writable for yourself, or choose another one with the parameter keys",
         ) from None
+    events.emit(events.SECRET, must_arrive=True, name="ssh-key", value=text)
     return KeyPair(path, _public(text, params.deployment, path))
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -22,8 +23,11 @@ from pydantic import (
     model_validator,
 )
 
+from . import events, references
 from .errors import ParameterError
 
+# A value that others are looked up by, or that loosens a rule, is written out.
+_NO_REFERENCE = frozenset({"deployment", "secret_store"})
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ZONES = Annotated[tuple[StrictStr, ...], Field(min_length=1, max_length=6)]
 
@@ -32,8 +36,11 @@ class Params(BaseModel):
     """All parameters of a deployment; the defaults are the lab's.
 
     One flat list, because papermill sets parameters by name. The same names stand in ``params/*.yaml``
-    and in each notebook's ``parameters`` cell.
+    and in each notebook's ``parameters`` cell. A text may be a reference to a secret, see ``references``; here it is
+    what the reference leads to, and ``recorded`` gives the reference back.
     """
+
+    _references: dict[str, str] = PrivateAttr(default_factory=dict)
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,10 +135,30 @@ class Params(BaseModel):
         for name in values:
             if name not in cls.model_fields:
                 raise unknown_parameter(str(name), source)
+        led = {n: v for n, v in values.items() if _may_refer(n) and references.is_reference(v)}
+        found = cls._resolve(values, led, source)
+        # Told before anything is made of them, so that no message can carry them into a record.
+        for name, value in found.items():
+            events.emit(events.SECRET, must_arrive=True, name=name, value=value)
         try:
-            return cls(**values)
+            made = cls(**{**values, **found})
         except ValidationError as error:
-            raise _explain(error, source) from None
+            problem = _explain(error, source, led, found)
+        else:
+            made._references.update(led)
+            return made
+        raise problem  # outside of the handler: the original, which quotes values, is not kept with it
+
+    @classmethod
+    def _resolve(cls, values: Mapping[str, Any], led: Mapping[str, str], source: str) -> dict[str, str]:
+        def secret(name: str) -> str | None:
+            # The stores are made from parameters and import this module, so it imports them late.
+            from .secret_store import open_store
+
+            plain = {n: v for n, v in values.items() if not str(led.get(n, "")).startswith("secret:")}
+            return open_store(cls.parse(plain, source=source)).get(name)
+
+        return {name: references.resolve(name, reference, secret) for name, reference in led.items()}
 
     @classmethod
     def load(cls, *files: Path, overrides: Mapping[str, Any] | None = None) -> Params:
@@ -145,6 +172,20 @@ class Params(BaseModel):
             values |= read_file(file)
         values |= overrides or {}
         return cls.parse(values, source=", ".join([*map(str, files), *(["command line"] if overrides else [])]))
+
+    # ---- what of it may be kept ------------------------------------------------------------------------------
+
+    def recorded(self) -> dict[str, Any]:
+        """Every parameter as JSON, for a record: references are kept, what they lead to is not in it."""
+        return {**self.model_dump(mode="json"), **self._references}
+
+    def secrets(self) -> dict[str, str]:
+        """What the references lead to, by the parameter's name."""
+        return {name: getattr(self, name) for name in self._references}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self._references.get(name or "", value)
 
     # ---- rules -------------------------------------------------------------------------------------------
 
@@ -297,25 +338,35 @@ def _is_parameter(name: str, value: Any) -> bool:
     return name in Params.model_fields or isinstance(value, (str, int, float, bool, list, dict, tuple, type(None)))
 
 
+def _may_refer(name: str) -> bool:
+    return Params.model_fields[name].annotation is str and name not in _NO_REFERENCE
+
+
 def _match(value: str, pattern: str, expected: str) -> str:
     if not re.fullmatch(pattern, value):
         raise ValueError(expected)
     return value
 
 
-def _explain(error: ValidationError, source: str) -> ParameterError:
+def _explain(error: ValidationError, source: str, led: Mapping[str, str], found: Mapping[str, str]) -> ParameterError:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     if first["loc"]:
-        field, expected, seen = str(first["loc"][0]), message, first["input"]
+        field, expected, seen = str(first["loc"][0]), message, repr(first["input"])
     else:
         field, _, rest = message.partition(": ")
-        expected, _, seen = rest.partition("|")
+        expected, _, value = rest.partition("|")
+        seen = repr(value)
+    for name, value in found.items():
+        if name == field:
+            # What is in brackets may quote a part of the value.
+            expected, seen = expected.partition(" (")[0], led[name]
+        expected, seen = expected.replace(value, led[name]), seen.replace(value, led[name])
     count = error.error_count()
     return ParameterError(
         f"the parameter {field} cannot be used" + (f" (and {count - 1} more are wrong)" if count > 1 else ""),
         resource=field,
         expected=expected,
-        seen=f"{seen!r} (from {source})",
+        seen=f"{seen} (from {source})",
         remedy=f"correct {field}; nothing was created",
     )

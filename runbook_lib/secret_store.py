@@ -8,6 +8,8 @@ secrets in a manager instead, publish a class and name it in the ``pyproject.tom
     vault = "my_package:VaultStore"      # called with Params, gives a SecretStore
 
 and set ``secret_store: vault``. Nothing else in the runbook knows where secrets come from.
+
+Whatever comes out of a store is told to the recorder, if there is one, so that it can be kept out of records.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from . import private_files
+from . import events, private_files
 from .errors import ParameterError, PrerequisiteError
 from .keys import folder
 from .params import Params
@@ -81,6 +83,32 @@ class Files:
         )
 
 
+class Told:
+    """A store of which the recorder is told every secret.
+
+    Args:
+        store: the store itself.
+    """
+
+    def __init__(self, store: SecretStore) -> None:
+        self.store = store
+
+    def get(self, name: str) -> str | None:
+        """As the store's."""
+        return self._told(name, self.store.get(name))
+
+    def add(self, name: str, value: str) -> str:
+        """As the store's."""
+        kept = self._told(name, self.store.add(name, value))
+        assert kept is not None
+        return kept
+
+    def _told(self, name: str, value: str | None) -> str | None:
+        if value is not None:
+            events.emit(events.SECRET, must_arrive=True, name=name, value=value)
+        return value
+
+
 def open_store(params: Params) -> SecretStore:
     """The store that the parameters name.
 
@@ -96,5 +124,4 @@ def open_store(params: Params) -> SecretStore:
             seen=params.secret_store,
             remedy="correct the name, or install the package that brings the store",
         )
-    store: SecretStore = known[params.secret_store].load()(params)
-    return store
+    return Told(known[params.secret_store].load()(params))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import select
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from runbook_lib import events
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,3 +51,39 @@ def _no_accounts(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nothing))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(nothing))
+
+
+class Recorder:
+    """Takes what the library tells, all the time, as few events wait in a socket; ``take`` ends that and gives all."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = events.Listener(path)
+        self._taken: list[Mapping[str, Any]] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while not self._end.is_set():
+            select.select([self._listener], [], [], 0.02)
+            self._taken += self._listener.take()
+
+    def take(self) -> list[Mapping[str, Any]]:
+        self._end.set()
+        self._thread.join()
+        self._taken += self._listener.take()
+        return self._taken
+
+    def close(self) -> None:
+        self.take()
+        self._listener.close()
+
+
+@pytest.fixture
+def recorder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """Somebody who is told what the library tells a recorder."""
+    path = tmp_path_factory.mktemp("recorder") / "events"
+    listening = Recorder(path)
+    monkeypatch.setenv(events.ADDRESS, str(path))
+    yield listening
+    listening.close()

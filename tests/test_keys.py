@@ -12,6 +12,7 @@ from runbook_lib.errors import PrerequisiteError
 from runbook_lib.keys import KnownHosts, operator_key
 from runbook_lib.params import Params
 from runbook_lib.resources import Host
+from tests.conftest import Recorder
 
 
 @pytest.fixture
@@ -31,6 +32,13 @@ def test_the_key_is_private_and_stays_the_same(params: Params) -> None:
     assert [file.name for file in first.private_path.parent.iterdir()] == ["id_ed25519"]
     kind, _, comment = first.public_text.split()
     assert (kind, comment) == ("ssh-ed25519", "blue")
+
+
+def test_the_recorder_is_told_of_the_key(params: Params, recorder: Recorder) -> None:
+    key = operator_key(params)
+    assert recorder.take() == [
+        {"kind": "secret", "name": "ssh-key", "value": key.private_path.read_text(encoding="ascii")}
+    ]
 
 
 def test_openssh_agrees_about_the_public_half(params: Params) -> None:

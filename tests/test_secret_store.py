@@ -12,6 +12,7 @@ from runbook_lib import secret_store
 from runbook_lib.errors import ParameterError, PrerequisiteError
 from runbook_lib.params import Params
 from runbook_lib.secret_store import Files, open_store
+from tests.conftest import Recorder
 
 
 def store(folder: Path) -> Files:
@@ -74,7 +75,19 @@ def test_another_store_is_plugged_in_by_entry_point(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_files_are_the_store_that_is_installed(tmp_path: Path) -> None:
-    assert isinstance(open_store(Params(keys=str(tmp_path))), Files)
+    open_store(Params(keys=str(tmp_path))).add("gossip-key", "one")
+    assert store(tmp_path).get("gossip-key") == "one"
+
+
+def test_the_recorder_is_told_of_every_secret_that_comes_out(tmp_path: Path, recorder: Recorder) -> None:
+    opened = open_store(Params(keys=str(tmp_path)))
+    assert opened.get("nothing") is None
+    opened.add("gossip-key", "one")
+    opened.add("gossip-key", "two")
+    opened.get("gossip-key")
+    assert [(event["kind"], event["name"], event["value"]) for event in recorder.take()] == [
+        ("secret", "gossip-key", "one")
+    ] * 3
 
 
 def test_an_unknown_store_is_refused_with_those_there_are() -> None:

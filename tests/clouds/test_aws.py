@@ -16,6 +16,7 @@ from runbook_lib.params import Params
 from runbook_lib.plan import plan
 from runbook_lib.resources import Found, Resource, resolve
 from runbook_lib.topology import Topology, topology
+from tests.conftest import Recorder
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOGsz/gDYt0aHmeVEmOZ2G8Y8TQJgqPrsDDQqxG5Y09r operator"
 # What AWS's resources refer to in GCP.
@@ -138,7 +139,7 @@ def test_asking_twice_for_an_instance_makes_one_and_after_its_end_another(lab: L
     assert [found.id for found in lab.cloud.instances().values()] == [anew.id]
 
 
-def test_the_vpn_gives_gcp_its_addresses_and_keys_and_shows_no_key(lab: Lab) -> None:
+def test_the_vpn_gives_gcp_its_addresses_and_keys_and_shows_no_key(lab: Lab, recorder: Recorder) -> None:
     lab.build("aws:vpn_connection:blue-gcp-a", "aws:vpn_connection:blue-gcp-b")
     ends = [lab.cloud.inventory()[f"aws:vpn_connection:blue-gcp-{letter}"] for letter in "ab"]
     addresses = {end.attributes[f"address_{n}"] for end in ends for n in (1, 2)}
@@ -146,6 +147,14 @@ def test_the_vpn_gives_gcp_its_addresses_and_keys_and_shows_no_key(lab: Lab) -> 
     assert len(addresses) == 4
     assert len(keys) == 4
     assert all(len(key) >= 8 and key not in repr(ends) for key in keys)
+    assert {event["value"] for event in recorder.take() if event["name"].startswith("vpn-key.")} == keys
+
+
+def test_the_recorder_is_told_of_the_credentials_secret_half(lab: Lab, recorder: Recorder) -> None:
+    aws.connect(lab.params)
+    (told,) = recorder.take()
+    assert told["name"] == "aws_secret_access_key"
+    assert told["value"] in Path(lab.params.aws_credentials).read_text()
 
 
 # ---- what was changed by hand ----------------------------------------------------------------------------------

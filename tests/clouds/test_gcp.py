@@ -22,6 +22,7 @@ from runbook_lib.lab.gce import Gce
 from runbook_lib.params import Params
 from runbook_lib.resources import Found, Resource, resolve
 from runbook_lib.topology import Topology, topology
+from tests.conftest import Recorder
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8m0Vd4n1rJ3m2l operator"
 
@@ -287,6 +288,12 @@ def test_a_parameter_that_names_nothing_is_named(params: Params, parameter: str,
     with pytest.raises(ParameterError) as caught:
         gcp.connect(params.model_copy(update={parameter: value})).check()
     assert caught.value.resource == parameter
+
+
+def test_the_recorder_is_told_of_the_credentials_private_key(params: Params, recorder: Recorder) -> None:
+    gcp.connect(params)
+    key = json.loads(Path(params.gcp_credentials).read_text())["private_key"]
+    assert recorder.take() == [{"kind": "secret", "name": "gcp-credentials.private_key", "value": key}]
 
 
 def test_refused_credentials_are_a_prerequisite(params: Params) -> None:

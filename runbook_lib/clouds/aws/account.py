@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from ... import wait
+from ... import events, wait
 from ...errors import CloudError, ParameterError, PrerequisiteError, RunbookError, WaitTimeout
 from ...params import Params
 
@@ -224,6 +224,9 @@ def open_account(params: Params) -> Account:
             "aws_secret_access_key": loaded.secret_key,
             "aws_session_token": loaded.token,
         }
+        for name in ("aws_secret_access_key", "aws_session_token"):
+            if options[name]:
+                events.emit(events.SECRET, must_arrive=True, name=name, value=options[name])
     session: Any = boto3.Session(region_name=params.aws_region, **options)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 6},

@@ -7,9 +7,11 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 from xml.etree import ElementTree
 
+from ... import events
 from ...errors import CloudError
 from ...resources import Found
 from ..base import Secret
+from .account import Account
 from .kind import Kind, name_of
 
 _LARGEST_SHORT_ASN = 2_147_483_647
@@ -98,6 +100,10 @@ class VpnConnection(Kind):
 
     name = "vpn_connection"
 
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._told: set[str] = set()
+
     def find(self) -> Iterable[Found]:
         states = self.account.ours(state=["pending", "available"])
         return map(self._found, self.pages("describe_vpn_connections", "VpnConnections", Filters=states))
@@ -161,6 +167,7 @@ class VpnConnection(Kind):
         telemetry = {entry["OutsideIpAddress"]: entry for entry in item.get("VgwTelemetry", [])}
         for number, (_, address, key) in enumerate(tunnels, start=1):
             attributes |= {f"address_{number}": address, f"key_{number}": key}
+            self._tell(f"vpn-key.{connection}.{number}", str.__str__(key))
             seen = telemetry.get(address, {})
             attributes |= {
                 f"state_{number}": seen.get("Status", "DOWN"),
@@ -168,6 +175,12 @@ class VpnConnection(Kind):
             }
             attributes |= {f"routes_{number}": seen.get("AcceptedRouteCount", 0)}
         return self.found(name or name_of(item, connection), connection, spec, **attributes)
+
+    def _tell(self, name: str, key: str) -> None:
+        """Tell the recorder of a key, once, as connections are looked at again and again."""
+        if key not in self._told:
+            self._told.add(key)
+            events.emit(events.SECRET, must_arrive=True, name=name, value=key)
 
 
 def tunnels_of(configuration: str) -> list[tuple[str, str, Secret]]:

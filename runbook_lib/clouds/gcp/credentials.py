@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import google.auth
 from google.auth import credentials
 from google.auth.exceptions import DefaultCredentialsError, MalformedError
 
+from ... import events
 from ...errors import ParameterError, PrerequisiteError
 from ...params import Params
 
@@ -57,7 +59,9 @@ def _default() -> Any:
 
 def _from_file(path: Path) -> Any:
     try:
-        return google.auth.load_credentials_from_file(str(path), scopes=[SCOPE])[0]
+        found = google.auth.load_credentials_from_file(str(path), scopes=[SCOPE])[0]
+        _tell(json.loads(path.read_text(encoding="utf-8")))
+        return found
     except (DefaultCredentialsError, MalformedError, OSError, ValueError) as error:
         there = path.is_file()
         raise ParameterError(
@@ -68,3 +72,10 @@ def _from_file(path: Path) -> Any:
             seen=f"{path}: {type(error).__name__}" if there else path,
             remedy="correct gcp_credentials; the lab writes its own when it starts (runbook lab up)",
         ) from None
+
+
+def _tell(content: Any) -> None:
+    """Tell the recorder what is secret in a credentials file."""
+    for name in ("private_key", "refresh_token", "client_secret"):
+        if value := content.get(name):
+            events.emit(events.SECRET, must_arrive=True, name=f"gcp-credentials.{name}", value=value)
