@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .params import Params
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
+TERMINATED = 128 + signal.SIGTERM  # as shells have it
 LAB_ERRORS = "runbook_lib.lab.errors"
 # Commands that are imported when they are asked for: where they are, and what they are called there.
 ELSEWHERE = {
@@ -118,7 +119,7 @@ def runbook() -> None:
     help="Folder for the records; each deployment has its own in it.",
     show_default="the clone's outputs/, or what RUNBOOK_OUTPUT says",
 )
-def run(
+def run(  # noqa: PLR0917 - its options
     steps: Sequence[str],
     files: Sequence[Path],
     values: Sequence[tuple[str, str]],
@@ -136,17 +137,25 @@ def run(
     06_resilience, and but the test where the parameter "test" is false.
     Stops at the first step that does not succeed.
     """
+    from .provenance import provenance
+
     given, sources = provenance(files, values)
-    named = (*steps, *((only,) if only else ()))
-    resumes = ""
+    named, resumes = [*steps, *filter(None, [only])], ""
     if resumed:
         if named or first or last:
-            raise _resumed_and_named()
-        params = _resolved(given, files, values)
-        before = history.resumable(output, resumed, params.deployment, lock.is_held)
-        named, kept = left(before)
+            raise ParameterError(
+                "a run is to be resumed, and steps are named as well",
+                resource="--resume",
+                expected="either --resume, or steps",
+                seen=" ".join(filter(None, [*named, first, last])),
+                remedy="leave out one of them: what is left of a run is known from its record",
+            )
+        from .archive import history, lock
+
+        before = history.resumable(output, resumed, _resolved(given, files, values).deployment, lock.is_held)
+        named, kept = history.left(before)
         resumes, given = before.run, {**kept, **given}
-        sources = {name: sources[name] if sources[name] != "default" else before.sources[name] for name in sources}
+        sources = {name: before.sources.get(name, own) if own == "default" else own for name, own in sources.items()}
     params = _resolved(given, files, values)
     names = chosen(named, test=params.test, first=first, last=last)
 
@@ -266,12 +275,9 @@ def _make(target: str) -> str:
 
 
 def _given(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    from .params import read_file
+    from .provenance import provenance
 
-    given: dict[str, Any] = {}
-    for file in files:
-        given |= read_file(file)
-    return given | {name: typed(name, text) for name, text in values}
+    return provenance(files, values)[0]
 
 
 def _resolved(given: dict[str, Any], files: Sequence[Path], values: Sequence[tuple[str, str]]) -> Params:
@@ -279,25 +285,6 @@ def _resolved(given: dict[str, Any], files: Sequence[Path], values: Sequence[tup
 
     sources = [*map(str, files), *(["command line"] if values else [])]
     return Params.parse(given, source=", ".join(sources) or "defaults")
-
-
-def typed(name: str, text: str) -> Any:
-    """A value from the command line: text where the parameter is text, YAML where it is not.
-
-    Raises:
-        ParameterError: it is neither.
-    """
-    import yaml
-
-    from .params import Params
-
-    field = Params.model_fields.get(name)
-    if field is None or isinstance(field.default, str):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"the value of {name} cannot be read", resource=name, seen=error) from None
 
 
 def _from_the_lab(error: Exception) -> bool:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -27,6 +26,12 @@ def invoke() -> Callable[..., Result]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of its own, as keys are made there."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A clone with one notebook, for ``STEP``; gives the folder of its records."""
@@ -43,27 +48,6 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
         return tmp_path / "records"
 
     return make
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("deployment", "007", "007"),
-        ("deployment", "yes", "yes"),
-        ("consul_version", "1.10", "1.10"),
-        ("web_servers", "3", 3),
-        ("test", "false", False),
-        ("aws_zones", "[us-west-2a, us-west-2b]", ["us-west-2a", "us-west-2b"]),
-        ("no_such_name", "1", "1"),
-    ],
-)
-def test_values_of_the_command_line_have_the_parameter_s_type(name: str, text: str, value: Any) -> None:
-    assert cli.typed(name, text) == value
-
-
-def test_a_value_that_is_no_yaml_is_refused() -> None:
-    with pytest.raises(ParameterError, match="aws_zones"):
-        cli.typed("aws_zones", "[")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def list_runs(deployment: str | None, output: Path) -> None:
     found = history.runs(output, deployment, unreadable=unreadable.append)
     console.history([(record, history.state(record, lock.is_held)) for record in found])
     for error in unreadable:
-        console.complain(str(error))
+        console.complain(f"unreadable: {error.resource}: {error.seen}")
     if unreadable:
         raise click.exceptions.Exit(WRONG)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import RecordError
 from .record import RunRecord
@@ -93,6 +94,33 @@ def resumable(outputs: Path, run: str, deployment: str, held: Callable[[Path], b
             remedy="wait until it has ended, or end it with Ctrl-C where it runs",
         )
     return record
+
+
+def left(record: RunRecord) -> tuple[list[str], dict[str, Any]]:
+    """What a run has left to do, and what it was told.
+
+    Args:
+        record: of a run that nobody records any more.
+
+    Returns:
+        The steps that did not succeed, in order, and the parameters that were given.
+
+    Raises:
+        RecordError: every step has succeeded, or it is no run of several steps.
+    """
+    steps = [step.step for step in record.steps if step.outcome != "succeeded"]
+    if record.kind == "interactive" or not steps:
+        raise RecordError(
+            f"there is nothing left to do of run {record.run}",
+            resource=str(record.folder),
+            expected="a run of `runbook run` that did not reach its end",
+            seen=f"{record.outcome}, {record.kind}",
+            remedy="name the run to resume: runbook run --resume RUN; runbook history lists them",
+        )
+    given = {
+        name: value for name, value in record.parameters.items() if record.sources.get(name, "default") != "default"
+    }
+    return steps, given
 
 
 def state(record: RunRecord, held: Callable[[Path], bool]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecordError, RunFailed
+from ..errors import RunFailed
 from ..params import Params
 from . import kernels, notebooks
 from .operation import Operation, sha256
@@ -116,30 +116,3 @@ def _run_step(operation: Operation, step: StepRecord, source: Path, job: Job, pr
 
 def _last_outcome(steps: Sequence[StepRecord]) -> Outcome:
     return next(step.outcome for step in reversed(steps) if step.outcome != "pending")
-
-
-def left(record: RunRecord) -> tuple[list[str], dict[str, Any]]:
-    """What a run has left to do, and what it was told.
-
-    Args:
-        record: of a run that nobody records any more.
-
-    Returns:
-        The steps that did not succeed, in order, and the parameters that were given.
-
-    Raises:
-        RecordError: every step has succeeded, or it is no run of several steps.
-    """
-    steps = [step.step for step in record.steps if step.outcome != "succeeded"]
-    if record.kind == "interactive" or not steps:
-        raise RecordError(
-            f"there is nothing left to do of run {record.run}",
-            resource=str(record.folder),
-            expected="a run of `runbook run` that did not reach its end",
-            seen=f"{record.outcome}, {record.kind}",
-            remedy="name the run to resume: runbook run --resume RUN; runbook history lists them",
-        )
-    given = {
-        name: value for name, value in record.parameters.items() if record.sources.get(name, "default") != "default"
-    }
-    return steps, given

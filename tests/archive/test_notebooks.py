@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from runbook_lib.archive.notebooks import chosen, mark_cut_off, notebook
+from runbook_lib.archive.notebooks import chosen, headings_of, notebook
 from runbook_lib.errors import ParameterError, PrerequisiteError
 
 
@@ -31,6 +30,29 @@ def test_all_steps_are_without_the_test_where_there_are_no_test_servers() -> Non
     assert chosen(["04"], test=False) == ("04_test",)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "steps"),
+    [
+        ("02", "", ("02_federate", "03_traefik", "04_test")),
+        ("", "1", ("00_provision", "01_bootstrap")),
+        ("02_federate", "03", ("02_federate", "03_traefik")),
+        ("04", "05", ("04_test", "05_teardown")),
+        ("05", "", ("05_teardown",)),
+        ("06", "", ("06_resilience",)),
+    ],
+)
+def test_a_range_of_steps(first: str, last: str, steps: tuple[str, ...]) -> None:
+    assert chosen([], first=first, last=last) == steps
+
+
+def test_a_range_that_holds_nothing_is_refused() -> None:
+    with pytest.raises(ParameterError, match="no step is left") as refused:
+        chosen([], first="03", last="01")
+    assert "from 03_traefik until 01_bootstrap" in str(refused.value)
+    with pytest.raises(ParameterError, match="a range of steps as well"):
+        chosen(["03"], last="04")
+
+
 @pytest.mark.parametrize("name", ["07", "traefik", "", "-1", "3_traefik"])
 def test_what_is_no_step_is_refused(name: str) -> None:
     with pytest.raises(ParameterError, match="no step called"):
@@ -42,23 +64,12 @@ def test_a_missing_notebook_is_named(tmp_path: Path) -> None:
         notebook("00_provision", tmp_path)
 
 
-def test_a_cut_off_notebook_tells_where_it_was_and_what_never_ran(tmp_path: Path) -> None:
-    # As papermill leaves a notebook whose kernel died in the second of three cells.
-    file = tmp_path / "cut.ipynb"
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(str(n)) for n in range(3)])
-    for cell, start in zip(book.cells, ("2026-01-01T00:00:00", "2026-01-01T00:00:01", None), strict=True):
-        cell.metadata["papermill"] = {"status": "completed", "exception": None, "start_time": start}
-    book.metadata["papermill"] = {"exception": None}
-    nbformat.write(book, file)
-
-    mark_cut_off(file, "the kernel died")
-
-    marked = nbformat.read(file, as_version=4)
-    assert [cell.metadata.papermill.status for cell in marked.cells] == ["completed", "failed", "pending"]
-    assert marked.metadata.papermill.exception is True
-    assert marked.metadata.papermill.ending == "the kernel died"
-
-
-def test_marking_a_notebook_that_was_never_written_does_nothing(tmp_path: Path) -> None:
-    mark_cut_off(tmp_path / "none.ipynb", "interrupted")
-    assert list(tmp_path.iterdir()) == []
+def test_each_cell_has_the_heading_that_it_stands_under() -> None:
+    cells = [
+        {"cell_type": "code", "source": "# not a heading"},
+        {"cell_type": "markdown", "source": "# One\ntext"},
+        {"cell_type": "code", "source": ""},
+        {"cell_type": "markdown", "source": "text\n## Two"},
+        {"cell_type": "code", "source": ""},
+    ]
+    assert headings_of(cells) == ["", "One", "One", "Two", "Two"]
