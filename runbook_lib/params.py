@@ -55,6 +55,9 @@ class Params(BaseModel):
     secret_store: StrictStr = Field(
         "files", description="where secrets are kept: a runbook_lib.secret_stores entry point"
     )
+    approval: Literal["none", "required"] = Field(
+        "none", description="whether plans need somebody's yes: none or required"
+    )
 
     consul_servers: StrictInt = Field(3, ge=1, le=7, description="Consul servers a cloud, an odd number")
     traefiks: StrictInt = Field(2, ge=1, le=8, description="Traefik load balancers a cloud")

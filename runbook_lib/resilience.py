@@ -18,6 +18,7 @@ from . import consul, display, experiment
 from .checks import Check, equal, is_true
 from .errors import PrerequisiteError
 from .experiment import Experiment
+from .plan import Action, Plan
 from .resources import CloudName, Host
 from .site import Site
 from .states import CLOUDS, SERVICE, STEP, alone, of, other, standing, unanswered, wan, whole
@@ -111,18 +112,22 @@ def bastion_replaced(site: Site, cloud: CloudName) -> Experiment:
     hosts = standing(site)
     [bastion] = of(hosts, "bastion", cloud)
     key = f"{cloud}:instance:{site.params.deployment}-{bastion.name}"
+    found = site.found()
+    exchange = Action("replace", key, "destroyed on purpose", site.topology.by_key[key], found[key])
+    plan = Plan(STEP, (exchange,), found, site.topology)
+    # One yes to both halves: without the second, the deployment would be left with a hole.
+    site.approve(plan)
 
     def destroy() -> None:
-        found = site.found()[key]
         site.close()  # nobody comes by this bastion any more
-        site.clouds[cloud].destroy(found)
+        site.clouds[cloud].destroy(found[key])
 
     def during() -> Iterator[Check]:
         yield equal(f"bastions of {cloud}", [], [host.name for host in site.hosts("bastion", cloud)])
         yield wan(site, hosts, other(cloud))
 
     def replace() -> None:
-        site.apply(site.plan("00_provision"))
+        site.apply(site.plan("00_provision"), mends=plan)
         site.close()  # what was kept leads to the old one
         site.access.wait_for()
 

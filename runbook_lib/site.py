@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from . import clouds, consul, display, keys, provision, terraform_state
+from . import approval, clouds, consul, display, keys, provision, terraform_state
 from .access import Access
 from .errors import ParameterError, PrerequisiteError
 from .params import Params
@@ -97,12 +97,30 @@ class Site:
             self._require_federation(step)
         return made
 
-    def apply(self, plan: Plan) -> Applied:
-        """Do what a plan says; its progress is shown while it goes on.
+    def approve(self, plan: Plan) -> None:
+        """Get a yes to a plan that has something to do, where the parameter ``approval`` asks for one.
 
         Raises:
+            ApprovalError: there is none.
+        """
+        if self.params.approval == "required" and plan.work:
+            approval.require(self.params, plan)
+
+    def apply(self, plan: Plan, *, mends: Plan | None = None) -> Applied:
+        """Do what a plan says, once it is approved; its progress is shown while it goes on.
+
+        Args:
+            plan: what to do.
+            mends: a plan that was approved and carried out in part, which this one completes. It needs no yes of its
+                own unless it destroys something else.
+
+        Raises:
+            ApprovalError: it needs an approval and has none; nothing was done.
             CloudError, WaitTimeout: the first failure. Running the step again carries on from there.
         """
+        doomed = {action.key for action in plan.work if action.verb in ("destroy", "replace")}
+        if mends is None or not doomed <= {action.key for action in mends.work}:
+            self.approve(plan)
         began = time.monotonic()
         with display.Progress(plan.step) as progress:
             provision.apply(plan, self.clouds, progress=progress)

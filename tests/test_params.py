@@ -34,6 +34,7 @@ def test_the_real_clouds_file_is_complete_and_differs_where_it_says() -> None:
         "ssh_user",
         "keys",
         "timeout",
+        "approval",
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import ParameterError, PrerequisiteError
+from runbook_lib import approval
+from runbook_lib.errors import ApprovalError, ParameterError, PrerequisiteError
 from runbook_lib.params import Params
 from runbook_lib.pictures import architecture
 from runbook_lib.site import open_site
@@ -71,3 +72,25 @@ def test_the_test_step_is_refused_when_no_test_is_wanted(params: Params) -> None
     with pytest.raises(ParameterError, match="test is false"):
         site.plan("04_test")
     assert site.found() == {}
+
+
+def test_nothing_is_made_or_destroyed_without_the_approval_that_is_required(params: Params) -> None:
+    site = open_site(params.model_copy(update={"approval": "required"}))
+    plan = site.plan("00_provision")
+    with pytest.raises(ApprovalError, match="to create"):
+        site.apply(plan)
+    assert site.found() == {}
+    approval.issue(site.params, approval.plan_hash(plan, site.params.recorded()), 5)
+    made = site.apply(site.plan("00_provision"))
+    assert made.created > 0
+    assert site.apply(site.plan("00_provision")).created == 0, "nothing to do needs no approval"
+    with pytest.raises(ApprovalError, match="to destroy"):
+        site.apply(site.plan("05_teardown"))
+    assert len(site.found()) == made.created
+
+    # What mends an approved plan that was carried out by half needs none, unless it destroys something else.
+    teardown = site.plan("05_teardown")
+    with pytest.raises(ApprovalError):
+        site.apply(teardown, mends=plan.__class__(plan.step, teardown.actions[1:], plan.found, plan.topology))
+    assert site.apply(teardown, mends=teardown).destroyed == made.created
+    site.close()

@@ -165,7 +165,8 @@ class Redactor:
         taken = self._replaced_before(text)
         merged: list[_Find] = []
         for find in sorted(self._finds(text), key=lambda find: (find.start, -find.end)):
-            if any(start <= find.start and find.end <= end for start, end in taken):
+            before = bisect_right(taken, (find.start, len(text))) - 1
+            if before >= 0 and find.end <= taken[before][1]:
                 continue
             if merged and find.start < merged[-1].end:
                 last = merged[-1]
@@ -176,6 +177,7 @@ class Redactor:
         return merged
 
     def _replaced_before(self, text: str) -> list[tuple[int, int]]:
+        """Where the fingerprints are that stand there already: a value may be like a name in one."""
         if "[secret " not in text:
             return []
         labels = "|".join(map(re.escape, sorted(set(self._labels.values()))))

@@ -239,6 +239,14 @@ def test_a_fingerprint_is_the_value_s_under_one_key() -> None:
     assert redactor(**{"odd name/ä": "correct horse"}).text("correct horse").startswith("[secret odd-name-- ")
 
 
+def test_a_value_like_its_own_name_is_replaced_once() -> None:
+    keeper = redactor(**{"dashboard-password": "dashboard-password", "other": "hunter2hunter2"})
+    once = keeper.text("the dashboard-password, dashboard-password and hunter2hunter2")
+    assert len(FINGERPRINT.findall(once)) == 3
+    assert keeper.text(once) == once
+    assert keeper.tree([once, {once: once}]) == [once, {once: once}]
+
+
 def test_a_value_within_another_is_called_after_the_longer() -> None:
     keeper = redactor(inner="hunter2hunter2", outer="https://me:hunter2hunter2@example.com")
     assert keeper.text("go to https://me:hunter2hunter2@example.com").startswith("go to [secret outer ")
