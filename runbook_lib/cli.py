@@ -184,6 +184,43 @@ def run(  # noqa: PLR0917 - its options
         console.ways([*call(ways, params, record.folder), *_last_ways(params, files, values)])
 
 
+@runbook.command("plan")
+@click.argument("step")
+@PARAMETER_FILES
+@PARAMETERS
+def show_plan(step: str, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """Show what a step would create, change and destroy now, and the plan's hash, which an approval is for.
+
+    STEP is a notebook's name or number. Nothing is changed.
+    """
+    from .approval import plan_hash
+    from .display import show
+    from .site import open_site
+
+    resolved = _resolved(_given(files, values), files, values)
+    (name,) = chosen([step])
+    made = open_site(resolved).plan(name)
+    shown = show(made)
+    console.table(shown.caption, shown.titles, shown.rows)
+    click.echo(f"plan {plan_hash(made, resolved.recorded())}")
+
+
+@runbook.command()
+@click.argument("plan", metavar="HASH")
+@click.option("--for", "minutes", type=int, default=60, show_default=True, help="How many minutes it counts.")
+@PARAMETER_FILES
+@PARAMETERS
+def approve(plan: str, minutes: int, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """Approve a plan beforehand, for a run without anybody there: exactly that plan, until it expires.
+
+    HASH is what `runbook plan STEP` and the refused step show, with the same parameters.
+    """
+    from .approval import issue
+
+    issued = issue(_resolved(_given(files, values), files, values), plan, minutes)
+    click.echo(f"plan {issued.plan} is approved by {issued.by} until {issued.expires}")
+
+
 @runbook.command()
 @PARAMETER_FILES
 @PARAMETERS
@@ -191,8 +228,8 @@ def params(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
     """List every parameter: its value with these files, and what it is for."""
     from .params import help_lines
 
-    resolved = _resolved(_given(files, values), files, values)
-    rows = [(name, kind, getattr(resolved, name), text) for name, kind, _, text in help_lines()]
+    shown = _resolved(_given(files, values), files, values).recorded()
+    rows = [(name, kind, shown[name], text) for name, kind, _, text in help_lines()]
     console.table("Parameters", ("name", "type", "value", "what it is"), rows)
 
 

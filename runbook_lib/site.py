@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import approval, clouds, consul, display, keys, provision, terraform_state
 from .access import Access
+from .archive import interactive
+from .archive.record import StepRecord
 from .errors import ParameterError, PrerequisiteError
 from .params import Params
 from .plan import Plan
@@ -190,10 +194,19 @@ class Site:
 def open_site(params: Params) -> Site:
     """Open a deployment. The operator's SSH key is made if there is none yet; no cloud is asked.
 
+    In a notebook that nobody records, by ``runbook run`` for example, the kernel itself does so from here on.
+
     Raises:
         ParameterError: a file that a parameter names is missing or unusable.
         PrerequisiteError: there are no credentials.
     """
+    interactive.begin(params, _by_hand)  # first of all: what is opened may tell secrets
     network = terraform_state.read(params.network_state) if params.network_state else None
     wanted = topology(params, public_key=keys.operator_key(params).public_text, network=network)
     return Site(params, wanted, clouds.connect(params))
+
+
+def _by_hand(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> interactive.Operation:
+    from .archive.operation import Operation
+
+    return Operation.by_hand(output, params, step, sources)

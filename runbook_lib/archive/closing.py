@@ -21,7 +21,7 @@ def seal(record: RunRecord, ledger: Ledger) -> None:
     """
     for step in record.steps:
         notebook = record.folder / step.notebook
-        if notebook.is_file():
+        if notebook.is_file() and not notebook.with_suffix(".html").exists():
             report.export(notebook)
     report.write(record)
     ledger.end(record)
@@ -48,6 +48,8 @@ def close(folder: Path, ledger: Ledger) -> list[RunRecord]:
         if run.is_dir() and not lock.is_held(run):
             with lock.hold(run):
                 record = _record(run, entry)
+                for page in run.glob("*.html"):  # of before the end was known
+                    page.unlink()
                 finish(record, origin.machine())
                 seal(record, ledger)
             closed.append(record)

@@ -6,7 +6,6 @@ its own, in the same format and place, and keeps papermill's output up to date a
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +20,12 @@ from papermill.log import logger
 
 from ..params import Params
 from .execution import Ending
-from .notebooks import CLONE
+from .notebooks import outputs
 from .operation import Operation, sha256
 from .progress import Progress, Silent
 from .record import StepRecord, replace
 from .recording import Recording
 
-OUTPUT = "RUNBOOK_OUTPUT"  # environment variable: the folder for records, if it is not to be the clone's
 PAPERMILLS_OWN = "PAPERMILL_"  # how parameters begin that papermill adds with --inject-paths
 OWN_KERNELS = ("", "python3", None)
 
@@ -136,8 +134,7 @@ def begin(nb: NotebookNode, input_path: str) -> tuple[Operation, StepRecord]:
     name = source.stem or "notebook"
     step = StepRecord(name, f"{name}.ipynb", digest)
     sources = {field: "papermill" if field in given else "default" for field in Params.model_fields}
-    output = Path(os.environ.get(OUTPUT) or CLONE / "outputs")
-    return Operation.open(output.absolute(), params, [step], kind="papermill", sources=sources), step
+    return Operation.open(outputs(), params, [step], kind="papermill", sources=sources), step
 
 
 def _saver(output_path: str | None) -> Callable[[NotebookNode], None]:

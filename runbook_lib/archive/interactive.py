@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from .. import events
 from ..params import Params
 from .frontend import SUBSCRIBED, Frontend
-from .notebooks import CLONE, headings_of
+from .notebooks import headings_of, outputs
 from .record import Outcome, RunRecord, StepRecord, utc_now
 from .transcript import Transcript
 
@@ -48,7 +48,7 @@ class Operation(Protocol):
     def heard(self, event: Mapping[str, Any], /) -> None:
         """Take in one of the library's events."""
 
-    def save(self, step: StepRecord, notebook: Mapping[str, Any], /) -> None:
+    def save(self, step: StepRecord, notebook: Mapping[str, Any], /) -> object:
         """Write the notebook, which is plain JSON content, and the record, secrets taken out."""
 
     def end(self, outcome: Outcome, /) -> None:
@@ -60,7 +60,7 @@ class Operation(Protocol):
 Open = Callable[[Path, Params, StepRecord, Mapping[str, str]], Operation]
 
 
-def begin(params: Params, open_operation: Open, output: Path = CLONE / "outputs") -> Recorder | None:
+def begin(params: Params, open_operation: Open, output: Path | None = None) -> Recorder | None:
     """Record this kernel from now on, unless it is none, or somebody records it already.
 
     What ran before is kept without its outputs. A kernel has one record, under the deployment that it opened first.
@@ -69,7 +69,7 @@ def begin(params: Params, open_operation: Open, output: Path = CLONE / "outputs"
     Args:
         params: the deployment's parameters.
         open_operation: begins to keep a run.
-        output: folder in which each deployment has its own.
+        output: folder in which each deployment has its own; what RUNBOOK_OUTPUT says by default, or the clone's.
 
     Returns:
         The recorder; ``None`` if there is nothing to do or it could not begin.
@@ -82,7 +82,7 @@ def begin(params: Params, open_operation: Open, output: Path = CLONE / "outputs"
     sources = {name: "default" if value == defaults[name] else "notebook" for name, value in params.recorded().items()}
 
     def opened() -> Operation:
-        return open_operation(output, params, step, sources)
+        return open_operation(output or outputs(), params, step, sources)
 
     try:
         transcript = Transcript(_headings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,13 @@ from ..resources import OPTIONAL, STEPS
 TEST, TEARDOWN = "04_test", "05_teardown"
 # In the order in which they are run.
 EVERY = (*STEPS[: STEPS.index(TEARDOWN)], *OPTIONAL, *STEPS[STEPS.index(TEARDOWN) :])
+OUTPUT = "RUNBOOK_OUTPUT"
 CLONE = Path(__file__).resolve().parents[2]
+
+
+def outputs() -> Path:
+    """The folder of the records, in which each deployment has its own: ``$RUNBOOK_OUTPUT``, or the clone's."""
+    return Path(os.environ.get(OUTPUT) or CLONE / "outputs").absolute()
 
 
 def chosen(names: Iterable[str], *, test: bool = True, first: str = "", last: str = "") -> tuple[str, ...]:

@@ -10,13 +10,14 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from .. import events, keys
 from ..errors import ParameterError
 from ..params import Params
-from . import closing, lock, origin
+from . import closing, lock, origin, report
 from .ledger import Ledger
 from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
 from .redaction import Redactor, fingerprint_key
@@ -42,8 +43,11 @@ class Operation:
         self.waiting: dict[str, Mapping[str, Any]] = {}  # what the cell that runs waits for, by name
         self._ledger = ledger
         self._held = held
-        self._cells: dict[str, dict[int, Any]] = {}
-        self._known = 0
+        self._cells: dict[str, dict[int, Any]] = {}  # as last saved, by step and index
+        self._known = 0  # secrets, when they were cleaned
+        self._saved: dict[str, int] = {}  # how many secrets were known when a step's notebook was saved
+        self._pages = ThreadPoolExecutor(1)
+        self._writing: list[Future[Path]] = []
 
     @classmethod
     def open(
@@ -99,6 +103,11 @@ class Operation:
         operation = cls(record, redactor, ledger, held)
         operation.write()
         return operation
+
+    @classmethod
+    def by_hand(cls, output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> Operation:
+        """Begin the record of a session at a notebook; see ``open``."""
+        return cls.open(output, params, [step], kind="interactive", sources=sources)
 
     def heard(self, event: Mapping[str, Any]) -> None:
         """Take in what a cell told: see ``events`` for the kinds."""
@@ -168,9 +177,14 @@ class Operation:
         for cell in step.cells:
             if not cell.source_sha256 or changed is None or cell.index in changed:
                 cell.source_sha256 = sha256(saved["cells"][cell.index]["source"])
-        replace(self.record.folder / step.notebook, (json.dumps(saved, indent=1, ensure_ascii=False) + "\n").encode())
+        replace(self.record.folder / step.notebook, as_file(saved))
+        self._saved[step.step] = len(self.redactor)
         self.write()
         return saved
+
+    def publish(self, step: StepRecord) -> None:
+        """Write the page of a notebook that has ended, while the next one is executed."""
+        self._writing.append(self._pages.submit(report.export, self.record.folder / step.notebook))
 
     def write(self) -> None:
         """Save the record.
@@ -195,9 +209,32 @@ class Operation:
             self.record.outcome, self.record.ended = outcome, utc_now()
             if note:
                 self.note(note)
+            with self._pages:
+                for page in self._writing:
+                    page.result()
+            self._clean_again()
             self.write()
             # Read again: what is in memory may hold secrets.
             closing.seal(RunRecord.read(self.record.folder), self._ledger)
+
+    def _clean_again(self) -> None:
+        """Take secrets out of the notebooks that were saved before they were known."""
+        for step in self.record.steps:
+            if self._saved.get(step.step, len(self.redactor)) == len(self.redactor):
+                continue
+            file = self.record.folder / step.notebook
+            content = json.loads(file.read_bytes())
+            clean = self.redactor.tree(content)
+            if clean != content:
+                replace(file, as_file(clean))
+                file.with_suffix(".html").unlink(missing_ok=True)
+                for cell in step.cells:
+                    cell.source_sha256 = sha256(clean["cells"][cell.index]["source"])
+
+
+def as_file(notebook: Mapping[str, Any]) -> bytes:
+    """A notebook as the archive keeps it."""
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def joined(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def run(job: Job, progress: Progress | None = None) -> RunRecord:
     try:
         for step in steps:
             _run_step(operation, step, files[step.step], job, progress or Silent())
+            operation.publish(step)
         outcome = "succeeded"
     except KeyboardInterrupt:
         outcome = "interrupted"
