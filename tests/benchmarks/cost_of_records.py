@@ -53,8 +53,8 @@ def by_papermill(folder: Path, params: Path, *options: str, **environment: str) 
     seconds = 0.0
     for step in WALK:
         notebook, output = CLONE / "notebooks" / f"{step}.ipynb", folder / f"{step}.ipynb"
-        words = (BIN / "papermill", notebook, output, "-f", params, "--no-progress-bar", *options)
-        seconds += call(*words, folder=folder, **environment)
+        words = map(str, (BIN / "papermill", notebook, output, "-f", params, "--no-progress-bar"))
+        seconds += call(*words, *options, folder=folder, **environment)
     return seconds
 
 

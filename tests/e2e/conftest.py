@@ -46,7 +46,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
                 "AWS_SHARED_CREDENTIALS_FILE": settings["aws_credentials"],
                 "AWS_CONFIG_FILE": str(folder / "none"),
             }
-            yield Operator(lab, folder, {**os.environ, **account, "COLUMNS": "200"})
+            records = {"RUNBOOK_OUTPUT": str(folder / "outputs")}
+            yield Operator(lab, folder, {**os.environ, **account, **records, "COLUMNS": "200"})
         finally:
             host.down(name)
 
@@ -63,7 +64,7 @@ def walk(operator: Operator) -> Run:
 def own_secrets(operator: Operator, walk: Run) -> Mapping[str, str]:
     """What the runbook made for itself: the operator's SSH key, Consul's keys and tokens, the dashboard's password."""
     files = {file.name: file.read_text() for file in (operator.folder / "keys").rglob("*") if file.is_file()}
-    del files["known_hosts"]  # public keys
+    del files["known_hosts"], files["signing-key.pub"]  # public keys
     found = {}
     for name, text in files.items():
         # A line of a private key is enough to know it by, however a record may have wrapped it.
