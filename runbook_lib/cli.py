@@ -174,7 +174,7 @@ def run(  # noqa: PLR0917 - its options
             if error.remedy:
                 console.complain(f"  what to do:  {error.remedy}")
             console.complain(f"  notebook:    {error.resource}")
-            console.complain("  to go on:    runbook run --resume")
+            console.complain(f"  to go on:    {_program()} run --resume {_options(files, values)}".rstrip())
             raise click.exceptions.Exit(FAILED) from None
     console.summary(record)
     if "04_test" in names:
@@ -278,15 +278,14 @@ def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str
     """Ways to look around that are this command's own, among them into the lab that the parameters lead to, if any."""
     from .params import Params
 
-    program = _program()
-    options = [*(word for file in files for word in ("-f", str(file))), *(w for pair in values for w in ("-p", *pair))]
+    program, options = _program(), _options(files, values)
     if params.security == "hardened":
         for what, name in (
             ("the dashboard's password, for the user operator", "dashboard-password"),
             ("a token for Consul's page, which shows little without", "consul-token.operator"),
         ):
-            yield what, f"{program} secret {name} {shlex.join(options)}".rstrip()
-    teardown = f"{program} run 05_teardown {shlex.join(options)}".rstrip()
+            yield what, f"{program} secret {name} {options}".rstrip()
+    teardown = f"{program} run 05_teardown {options}".rstrip()
     host = import_module("runbook_lib.lab.host")
     for found in host.labs():
         if found.alive and found.aws_endpoint == params.aws_endpoint:
@@ -298,6 +297,12 @@ def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str
             usual = not name and params == Params()
             teardown = _make("down") if usual else f"{teardown} && {program} lab down{name}"
     yield "to take it all down", teardown
+
+
+def _options(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> str:
+    """The options that give the same parameters again."""
+    words = [word for file in files for word in ("-f", str(file))]
+    return shlex.join([*words, *(word for pair in values for word in ("-p", *pair))])
 
 
 def _program() -> str:

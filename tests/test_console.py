@@ -7,6 +7,7 @@ import pytest
 
 from runbook_lib import console
 from runbook_lib.archive.comparison import CellDiff, Change, Diff, StepDiff
+from runbook_lib.archive.evidence import Finding, Report
 from runbook_lib.archive.record import RunRecord, StepRecord
 from runbook_lib.lab.abilities import Ability
 from runbook_lib.lab.tools import Tool
@@ -78,6 +79,51 @@ def record(folder: Path) -> RunRecord:
         StepRecord("02_federate", "x"),
     ]
     return RunRecord("20260102T030405Z-9f3a1c", "demo", folder, {}, steps, outcome="failed", started=BEGUN, ended=ENDED)
+
+
+def test_a_long_wait_is_a_line_now_and_then_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.Steps() as steps:
+        steps.step_started(StepRecord("01_bootstrap", "01.ipynb"), 3)
+        steps.cell_started(0, "Wait [red]")
+        for seconds in (1.0, 14.9, 15.0, 16.0, 30.5):
+            steps.waiting("a leader", seconds, f"[{seconds}]")
+        steps.waiting("", 0.0, "")
+        steps.printed("not asked for\n")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.strip() for line in said if "waiting" in line] == [
+        "waiting for a leader for 15 s, last seen: [15.0]",
+        "waiting for a leader for 30 s, last seen: [30.5]",
+    ]
+    assert not any("not asked for" in line for line in said)
+
+
+def test_a_step_s_line_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.Steps(live=True) as steps:
+        for outcome in ("succeeded", "timed out"):
+            step = StepRecord("01_bootstrap", "01.ipynb", outcome=outcome, seconds=2.0)
+            steps.step_started(step, 3)
+            steps.printed("[printed] lines\n")
+            steps.step_ended(step)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines() if line.strip()]
+    ended = ["✓ 01_bootstrap 2.0 s", "✗ 01_bootstrap 2.0 s timed out"]
+    assert [line for line in lines if line.startswith(("✓", "✗", "[printed]"))] == [
+        "[printed] lines",
+        ended[0],
+        "[printed] lines",
+        ended[1],
+    ]
+
+
+@pytest.mark.parametrize("first", [None, Finding("edited cell", "runs/x/00.ipynb, cell 3", "a", "b", "somebody did")])
+def test_a_verification_names_the_first_thing_that_is_wrong(
+    capsys: pytest.CaptureFixture[str], first: Finding | None
+) -> None:
+    report = Report("k" * 64, "demo", first, 4, 2, 24, "sha256:" + "0" * 64, ["going"], ["cut"], ["a remark"])
+    console.evidence(report)
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("4 entries, 2 ended runs and 24 files", "going", "cut", "a remark", "k" * 64))
+    assert ("edited cell: runs/x/00.ipynb, cell 3" in said) is (first is not None)
+    assert ("sha256:" in said) is (first is None), "what is wrong has no head to be published"
 
 
 def test_history_has_a_line_for_each_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
