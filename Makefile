@@ -51,8 +51,10 @@ jupyter: setup ## start the lab and open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup lint ## the linters and every test, as CI runs them
-	@echo "Running all tests"
-	@$(BIN)/pytest
+	@echo "Running the tests of units and of the lab, as many at a time as there are processors"
+	@$(BIN)/pytest -m "not e2e" --numprocesses auto --maxprocesses 4 --dist loadfile
+	@echo "Running the tests from end to end"
+	@$(BIN)/pytest -m e2e
 
 .PHONY: quick
 quick: $(INSTALLED) ## the unit tests alone: nothing but Python needed

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from . import events
 from .errors import CheckFailed
 
+TOLD = 2000  # characters of what was expected and seen that the record keeps
+
 
 class Comparable(Protocol):
     """Anything with an order."""
@@ -106,7 +108,8 @@ def require(*checks: Check | Iterable[Check], step: str = "") -> Checks:
     if not every:
         raise ValueError("require() was given no check at all")
     for check in every:
-        told = {"name": check.name, "expected": _show(check.expected), "seen": _show(check.seen), "ok": check.ok}
+        texts = {"name": check.name, "expected": _show(check.expected), "seen": _show(check.seen)}
+        told = {**{name: shortened(text) for name, text in texts.items()}, "ok": check.ok}
         events.emit(events.CHECKS, must_arrive=True, step=step, checks=[told])
     failed = every.failed
     if failed:
@@ -118,6 +121,11 @@ def require(*checks: Check | Iterable[Check], step: str = "") -> Checks:
             remedy="the cells above show what led here; every step may be run again",
         )
     return every
+
+
+def shortened(text: str) -> str:
+    """A text as the record keeps it: what is too long for that is in the notebook."""
+    return text if len(text) <= TOLD else f"{text[: TOLD - 1]}…"
 
 
 def _show(value: object) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ADDRESS = "RUNBOOK_EVENTS"
-LARGEST = 64 * 1024  # bytes of one event; what is longer is cut into several by those who send it
+LARGEST = 64 * 1024  # bytes of one event
 
 # Kinds of event and their fields. Whoever adds one adds it here.
 SECRET = "secret"  # name, value: take the value out of everything that is saved from now on
@@ -34,12 +34,17 @@ def emit(kind: str, *, must_arrive: bool = False, **facts: Any) -> None:
         kind: one of the above.
         must_arrive: wait while the recorder is busy; otherwise the event is lost rather than waited with.
         facts: the kind's fields; what is no JSON is sent as its text.
+
+    Raises:
+        ValueError: it is longer than ``LARGEST``, which whoever tells it has to see to.
     """
     address = os.environ.get(ADDRESS)
     if not address:
         return
     message = json.dumps({"kind": kind, **facts}, default=str).encode()
     flags = 0 if must_arrive else socket.MSG_DONTWAIT
+    if len(message) > LARGEST:
+        raise ValueError(f"an event of {len(message)} bytes, of which the recorder would hear {LARGEST}: {kind}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
         sender.sendto(message, flags, address)
 

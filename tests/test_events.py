@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import events
+from runbook_lib import checks, events, wait
 
 
 @pytest.fixture
@@ -54,3 +54,28 @@ def test_what_must_arrive_waits_for_a_busy_recorder_and_the_rest_does_not(listen
         arrived += [event["value"] for event in listener.take()]
     arrived += [event["value"] for event in listener.take()]
     assert arrived == [str(number) for number in range(sent)]
+
+
+def test_what_would_be_cut_short_is_refused(listener: events.Listener) -> None:
+    with pytest.raises(ValueError, match="an event of"):
+        events.emit(events.SECRET, must_arrive=True, name="key", value="x" * events.LARGEST)
+    assert list(listener.take()) == []
+
+
+def test_checks_are_told_with_long_texts_shortened(listener: events.Listener) -> None:
+    checks.require(checks.equal("numbers", list(range(5000)), list(range(5000))), step="04_test")
+    [told] = listener.take()
+    [check] = told["checks"]
+    assert (told["step"], check["name"], check["ok"]) == ("04_test", "numbers", True)
+    assert check["seen"].startswith("0, 1, 2") and check["seen"].endswith("…")
+    assert len(check["seen"]) == checks.TOLD
+
+
+def test_a_wait_is_told_until_it_is_over(listener: events.Listener) -> None:
+    answers = iter([0, 1])
+    wait.until(lambda: next(answers), bool, what="one", timeout=5, interval=0)
+    told = list(listener.take())
+    assert [(event["kind"], event["what"]) for event in told] == [("waiting", "one"), ("arrived", "one")]
+    assert told[0]["seen"] == "0"
+    assert wait.until(lambda: 1, bool, what="one", timeout=5) == 1
+    assert list(listener.take()) == [], "what is there at once was not waited for"
