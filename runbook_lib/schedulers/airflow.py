@@ -26,13 +26,14 @@ Why it is built like this:
 
 - One task is one operation, not one step: the ledger, the report and ``runbook history`` are by operation, and which
   step was reached is in the record. Five tasks would be five records of one thing.
-- A retry goes on where the attempt before ended (``runbook run --resume``); the new record ``resumes`` the old one. An
-  attempt that succeeded after its worker was lost is not repeated. A task that is cleared after the DAG's run has ended
-  begins anew: every step can be run twice.
+- A retry goes on where the attempt before ended (``runbook run --resume``); the new record ``resumes`` the old one. If
+  that attempt outlived its worker, the retry waits for it, and has nothing to do if it succeeds. A task that is cleared
+  after the DAG's run has ended begins anew: every step can be run twice.
 - Refused parameters (exit status 2) fail at once, without a retry.
 - A DAG has one run at a time, and a run one task for each deployment: so no deployment has two operations at once.
-  Building and destroying are therefore the same DAG with other ``steps``. Whoever wants deployments that do not wait
-  for each other calls ``fleet`` for each.
+  Building and destroying are therefore the same DAG with other ``steps``. A task also waits for a run that was begun by
+  hand, or is cleaning up after it was stopped. Whoever wants deployments that do not wait for each other calls
+  ``fleet`` for each.
 - There is a task for each file, not a mapped one: so it is named after its deployment wherever Airflow shows it.
 - A task that is stopped passes SIGTERM on, and the record ends as "terminated". Airflow gives a stopped task 5 s; the
   command is a session of its own and outlives that until the cell has cleaned up and the record is written.
@@ -87,6 +88,7 @@ class RunbookOperator(BaseOperator):
             AirflowException: it did not reach its end.
         """
         records, since = Path(self.records), context["dag_run"].start_date
+        self._await_others(records)
         before = attempt.earlier(records, self.deployment, since)
         if before and before.outcome == "succeeded":
             self.log.info("The attempt before has succeeded: %s", before.folder)
@@ -107,6 +109,14 @@ class RunbookOperator(BaseOperator):
         """Airflow stops the task: so does the command. ``execute`` goes on until it has written its record."""
         if self._process:
             self._process.send_signal(signal.SIGTERM)
+
+    def _await_others(self, records: Path) -> None:
+        told = ""
+        while run := attempt.going_on(records, self.deployment):
+            if run != told:
+                self.log.info("Waiting for run %s of %s, which is going on", run, self.deployment)
+                told = run
+            time.sleep(LOOK_EVERY)
 
     def _run(self, words: Sequence[str]) -> int:
         environment = attempt.environment(os.environ, "AIRFLOW")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..archive import history
+from ..archive import history, lock
 from ..archive.record import RECORD, RunRecord
 from ..errors import ParameterError
 
@@ -87,6 +87,22 @@ def earlier(output: Path, deployment: str, since: datetime) -> RunRecord | None:
             if record.kind == "run":
                 return record
     return None
+
+
+def going_on(output: Path, deployment: str) -> str:
+    """The run of a deployment that a process records now, if any; somebody's open notebook is none.
+
+    Such a run outlived its worker, is still cleaning up after it was stopped, or was begun by hand.
+
+    Raises:
+        RecordError: its record cannot be read.
+    """
+    for folder in reversed(history.folders(output, deployment)):
+        if lock.is_held(folder):
+            begun = (folder / RECORD).exists()
+            if not begun or RunRecord.read(folder).kind != "interactive":
+                return folder.name
+    return ""
 
 
 def command(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib import cli
+from runbook_lib.archive import lock
 from runbook_lib.archive.record import Kind, RunRecord, StepRecord
 from runbook_lib.errors import ParameterError, RecordError
 from runbook_lib.schedulers import attempt
@@ -88,6 +89,25 @@ def test_a_record_that_cannot_be_read_is_no_reason_to_begin_anew(tmp_path: Path)
     (record.folder / "run.json").write_text("{")
     with pytest.raises(RecordError):
         attempt.earlier(tmp_path, "north", NOON)
+
+
+def test_a_run_goes_on_while_its_lock_is_held(tmp_path: Path) -> None:
+    assert attempt.going_on(tmp_path, "north") == ""
+    record = recorded(tmp_path, NOON)
+    recorded(tmp_path, NOON + timedelta(seconds=1))
+    assert attempt.going_on(tmp_path, "north") == ""
+    with lock.hold(record.folder):
+        assert attempt.going_on(tmp_path, "north") == record.run
+        assert attempt.going_on(tmp_path, "south") == ""
+        (record.folder / "run.json").unlink()  # about to be written
+        assert attempt.going_on(tmp_path, "north") == record.run
+    assert attempt.going_on(tmp_path, "north") == ""
+
+
+def test_nobody_waits_for_an_open_notebook(tmp_path: Path) -> None:
+    record = recorded(tmp_path, NOON, kind="interactive")
+    with lock.hold(record.folder):
+        assert attempt.going_on(tmp_path, "north") == ""
 
 
 def test_the_first_attempt_names_the_steps_and_the_next_one_the_run(tmp_path: Path) -> None:
