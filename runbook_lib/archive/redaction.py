@@ -26,6 +26,7 @@ DIGITS = 12  # hex digits of a fingerprint: 48 bits
 
 # Between strings that do not follow one another in a list.
 _APART = "\n\0X\0\n"
+BEGUN = 4  # letters by which the beginning of a value is told from other text
 _WINDOW = 400  # characters looked through for the punctuation that a value begins with
 
 
@@ -110,6 +111,19 @@ class Redactor:
         fingerprint stands in the first of them.
         """
         return _rebuilt(value, iter(self._clean(list(_strings(value)))))
+
+    def unfinished(self, text: str) -> int:
+        """Where a value begins that more text may complete; the text's length if none does.
+
+        Only for what is shown as it comes. Less than ``BEGUN`` letters of a value are not noticed.
+        """
+        found = len(text)
+        for form, needles in zip(spellings.FORMS, self._needles, strict=True):
+            letters = spellings.letters(form, text)
+            begun = [at for needle in needles if (at := _begun(needle, letters)) is not None]
+            if begun:
+                found = min(found, _Places(form, text).span(min(begun), min(begun) + 1)[0])
+        return found
 
     # ---- registering -------------------------------------------------------------------------------------
 
@@ -215,6 +229,16 @@ class _Places:
     def _place(self, at: int) -> int:
         run = bisect_right(self._letters, at) - 1
         return self._text[run] + at - self._letters[run]
+
+
+def _begun(needle: str, letters: str) -> int | None:
+    """Where a text's end is the beginning of a needle, and not all of it."""
+    at = letters.find(needle[:BEGUN], max(0, len(letters) - len(needle) + 1))
+    while at >= 0:
+        if needle.startswith(letters[at:]):
+            return at
+        at = letters.find(needle[:BEGUN], at + 1)
+    return None
 
 
 def fingerprint_key(folder: Path) -> bytes:
