@@ -114,9 +114,9 @@ class Operation:
         """Take in what a cell told: see ``events`` for the kinds."""
         facts = {name: value for name, value in event.items() if name != "kind"}
         if event.get("kind") != events.SECRET:  # what is in memory is shown as it goes
-            if len(str(facts.get("seen", ""))) >= SEEN:  # cut, perhaps within a secret that would not be found any more
+            facts, cut = self.redactor.tree(facts), len(str(facts.get("seen", ""))) >= SEEN
+            if cut:  # perhaps within a secret, of which the rest would not be found any more
                 facts["seen"] = facts["seen"][: self.redactor.unfinished(facts["seen"])]
-            facts = self.redactor.tree(facts)
         match event.get("kind"):
             case events.SECRET:
                 try:

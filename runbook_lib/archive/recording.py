@@ -109,8 +109,7 @@ class Recording:
         """A code cell wrote to stdout or stderr."""
         self._listen()  # a secret is told before it is printed, but on another way
         text = self._rest.get(stream, "") + text
-        # Whole lines, as far as no secret has begun in them that goes on in the next.
-        end = text.rfind("\n", 0, self._operation.redactor.unfinished(text)) + 1 if "\n" in text else 0
+        end = self._operation.redactor.whole_lines(text)
         self._rest[stream] = text[end:]
         if end:
             self._tell(stream, text[:end])

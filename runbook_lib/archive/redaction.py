@@ -115,7 +115,7 @@ class Redactor:
     def unfinished(self, text: str) -> int:
         """Where a value begins that more text may complete; the text's length if none does.
 
-        Only for what is shown as it comes. Less than ``BEGUN`` letters of a value are not noticed.
+        Less than ``BEGUN`` letters of a value are not noticed, nor is one that has hardly any letters.
         """
         found = len(text)
         for form, needles in zip(spellings.FORMS, self._needles, strict=True):
@@ -124,6 +124,18 @@ class Redactor:
             if begun:
                 found = min(found, _Places(form, text).span(min(begun), min(begun) + 1)[0])
         return found
+
+    def whole_lines(self, text: str) -> int:
+        """How much of a text can be shown before more of it comes: lines in which no value begins that goes on."""
+        if "\n" not in text:
+            return 0
+        end, finds = self.unfinished(text), self._merged(text)
+        while True:
+            end = text.rfind("\n", 0, end) + 1
+            cut = next((find for find in finds if find.start < end < find.end), None)
+            if cut is None:
+                return end
+            end = cut.start
 
     # ---- registering -------------------------------------------------------------------------------------
 
