@@ -336,7 +336,8 @@ def help_lines() -> Iterable[tuple[str, str, str, str]]:
 
 def _is_parameter(name: str, value: Any) -> bool:
     """Tell a parameter from what else a fresh notebook kernel's globals hold."""
-    if name.startswith("_") or name in {"In", "Out", "exit", "quit", "open", "get_ipython"}:
+    # papermill adds the second kind itself, when it is told to inject paths.
+    if name.startswith(("_", "PAPERMILL_")) or name in {"In", "Out", "exit", "quit", "open", "get_ipython"}:
         return False
     return name in Params.model_fields or isinstance(value, (str, int, float, bool, list, dict, tuple, type(None)))
 

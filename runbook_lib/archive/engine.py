@@ -6,16 +6,19 @@ its own, in the same format and place, and keeps papermill's output up to date a
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, writes
 from papermill.engines import Engine
-from papermill.iorw import write_ipynb
+from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from papermill.log import logger
 
 from ..params import Params
@@ -96,7 +99,7 @@ class RunbookEngine(Engine):
                 step,
                 shown,
                 saved=_saver(output_path if own else None),
-                copies={"stdout": stdout_file, "stderr": stderr_file},
+                copies=_copies(log_output and progress is None and not progress_bar, stdout_file, stderr_file),
             )
             try:
                 ending = recording.run(
@@ -109,16 +112,16 @@ class RunbookEngine(Engine):
             finally:
                 if own:
                     operation.end(step.outcome)
-        _raise(ending)
+        _raise(ending, step.message)
         return recording.result
 
 
-def begin(nb: NotebookNode, input_path: str) -> tuple[Operation, StepRecord]:
+def begin(nb: NotebookNode, input_path: object) -> tuple[Operation, StepRecord]:
     """An operation for a notebook that belongs to none.
 
     Args:
         nb: the notebook, with its parameters set by papermill.
-        input_path: where it is from.
+        input_path: where it is from, as papermill was told: a path or address, ``-``, or a notebook itself.
 
     Raises:
         ParameterError: a parameter that there is not, or a value that cannot be.
@@ -129,24 +132,58 @@ def begin(nb: NotebookNode, input_path: str) -> tuple[Operation, StepRecord]:
         if not name.startswith(PAPERMILLS_OWN)
     }
     params = Params.parse(given, source="papermill")
-    source = Path(input_path)
-    digest = sha256(source.read_bytes()) if source.is_file() else ""
-    name = source.stem or "notebook"
+    source = _local(input_path)
+    digest = sha256(source.read_bytes()) if source and source.is_file() else ""
+    name = name_of(input_path)
     step = StepRecord(name, f"{name}.ipynb", digest)
     sources = {field: "papermill" if field in given else "default" for field in Params.model_fields}
     return Operation.open(outputs(), params, [step], kind="papermill", sources=sources), step
 
 
+def name_of(input_path: object) -> str:
+    """What a notebook's step is called, from where papermill has it from; ``notebook`` if that has no name."""
+    text = input_path if isinstance(input_path, str) else ""
+    path = urlsplit(text).path if "://" in text else text
+    stem = "" if path.lstrip().startswith("{") else Path(path).stem  # papermill takes a notebook's JSON as well
+    return re.sub(r"[^\w.-]", "_", stem).strip(".-") or "notebook"
+
+
+def _local(path: object) -> Path | None:
+    """A file of this machine that papermill knows by this path; ``None`` if it is none.
+
+    papermill reads paths against the folder that it was called in, whatever folder the notebook runs in.
+    """
+    if not isinstance(path, str) or not path or path.lstrip().startswith("{"):
+        return None
+    handler = papermill_io.get_handler(path)
+    if not isinstance(handler, LocalHandler):
+        return None
+    folder = handler.cwd(None)  # the only way to ask is to exchange it
+    handler.cwd(folder)
+    return Path(folder or "", path)
+
+
 def _saver(output_path: str | None) -> Callable[[NotebookNode], None]:
     """Where the notebook goes besides the record; a local file is replaced whole."""
+    file = _local(output_path)
 
     def save(notebook: NotebookNode) -> None:
-        if output_path and "://" not in output_path and output_path != "-":
-            replace(Path(output_path), writes(notebook).encode() + b"\n")
-        elif output_path:
+        if not output_path:
+            return
+        if file and file.parent.is_dir() and (file.is_file() or not file.exists()):
+            replace(file.resolve(), writes(notebook).encode())
+        else:  # elsewhere; or a device or pipe, which is written to and stays
             write_ipynb(notebook, output_path)
 
     return save
+
+
+def _copies(log: bool, stdout: TextIO | None, stderr: TextIO | None) -> dict[str, list[Any]]:
+    """What gets the texts that cells print: the files that papermill was given, and its log, with its levels."""
+    files = {"stdout": (stdout, logging.INFO), "stderr": (stderr, logging.WARNING)}
+    return {
+        stream: [*([file] if file else []), *([_Log(level)] if log else [])] for stream, (file, level) in files.items()
+    }
 
 
 @contextmanager
@@ -163,20 +200,39 @@ def _shown(progress: Progress | None, bar: bool, log_output: bool) -> Iterator[P
 
 
 class _Logged(Silent):
-    """What cells print goes to papermill's log."""
+    """Says in papermill's log, and words, that a cell begins."""
 
-    def printed(self, text: str) -> None:
-        """Whole lines."""
-        logger.info(text.rstrip("\n"))
+    def cell_started(self, index: int, heading: str) -> None:
+        """One line."""
+        logger.info(f"Executing Cell {index + 1:-<40}")
 
 
-def _raise(ending: Ending) -> None:
-    """Let the caller know as papermill's own engine would; for a cell's error papermill does so itself."""
+class _Log:
+    """papermill's log, to write to."""
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+
+    def write(self, text: str) -> None:
+        """One message."""
+        logger.log(self._level, text.rstrip("\n"))
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def _raise(ending: Ending, message: str) -> None:
+    """Let the caller know as papermill's own engine would; for a cell's error papermill does so itself.
+
+    Args:
+        ending: what came of it.
+        message: its own, free of secrets.
+    """
     if ending.outcome == "interrupted" and not ending.error:
-        raise KeyboardInterrupt(ending.message)
+        raise KeyboardInterrupt(message)
     if ending.outcome == "terminated":
         raise SystemExit(128 + signal.SIGTERM)
     if ending.outcome == "timed out":
-        raise CellTimeoutError(ending.message)
+        raise CellTimeoutError(message)
     if ending.outcome in ("kernel died", "out of memory") and not ending.error:
-        raise DeadKernelError(ending.message)
+        raise DeadKernelError(message)

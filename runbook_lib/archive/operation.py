@@ -17,6 +17,7 @@ from typing import Any
 from .. import events, keys
 from ..errors import ParameterError
 from ..params import Params
+from ..wait import SEEN
 from . import closing, lock, origin, report
 from .ledger import Ledger
 from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
@@ -85,7 +86,7 @@ class Operation:
             run=run,
             deployment=params.deployment,
             folder=folder / "runs" / run,
-            parameters=params.recorded(),
+            parameters=redactor.tree(params.recorded()),
             steps=list(steps),
             kind=kind,
             sources=sources,
@@ -112,6 +113,10 @@ class Operation:
     def heard(self, event: Mapping[str, Any]) -> None:
         """Take in what a cell told: see ``events`` for the kinds."""
         facts = {name: value for name, value in event.items() if name != "kind"}
+        if event.get("kind") != events.SECRET:  # what is in memory is shown as it goes
+            facts, cut = self.redactor.tree(facts), len(str(facts.get("seen", ""))) >= SEEN
+            if cut:  # perhaps within a secret, of which the rest would not be found any more
+                facts["seen"] = facts["seen"][: self.redactor.unfinished(facts["seen"])]
         match event.get("kind"):
             case events.SECRET:
                 try:
@@ -177,6 +182,8 @@ class Operation:
         for cell in step.cells:
             if not cell.source_sha256 or changed is None or cell.index in changed:
                 cell.source_sha256 = sha256(saved["cells"][cell.index]["source"])
+        if step.cell is not None:  # cut from what is clean: of a secret that is cut, the rest would not be found
+            step.printed = last_printed(saved["cells"][step.cell])
         replace(self.record.folder / step.notebook, as_file(saved))
         self._saved[step.step] = len(self.redactor)
         self.write()
@@ -245,12 +252,19 @@ def joined(cell: Mapping[str, Any]) -> dict[str, Any]:
         if (
             last
             and output["output_type"] == "stream"
-            and (last["output_type"], last["name"]) == ("stream", output["name"])
+            and last["output_type"] == "stream"
+            and last["name"] == output["name"]
         ):
             outputs[-1] = {**last, "text": last["text"] + output["text"]}
         else:
             outputs.append(output)
     return {**cell, **({"outputs": outputs} if "outputs" in cell else {})}
+
+
+def last_printed(cell: Mapping[str, Any]) -> str:
+    """The end of what a cell has printed."""
+    text = "".join(output["text"] for output in cell.get("outputs", ()) if output["output_type"] == "stream")
+    return text[-PRINTED:].strip("\n")
 
 
 def sha256(text: str | bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .. import errors, events
 from . import kernels
 from .execution import Ending, Executor
 from .notebooks import headings_of
-from .operation import PRINTED, Operation
+from .operation import Operation
 from .progress import Progress
 from .record import CellRecord, StepRecord, utc_now
 
@@ -32,7 +32,7 @@ class Recording:
         step: its step there.
         progress: told as it goes.
         saved: called with the notebook, free of secrets, each time that it has been saved.
-        copies: text files that get what cells print, by stream.
+        copies: what gets the texts that cells print, by stream: each is written to, and flushed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Recording:
         progress: Progress,
         *,
         saved: Callable[[NotebookNode], None] = lambda notebook: None,
-        copies: Mapping[str, Any] | None = None,
+        copies: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self.notebook = notebook
         self.result = notebook
@@ -51,10 +51,11 @@ class Recording:
         self._step = step
         self._progress = progress
         self._saved = saved
-        self._copies = {name: file for name, file in (copies or {}).items() if file is not None}
+        self._copies = copies or {}
         self._headings = headings_of(notebook.cells)
         self._began = self._cell_began = time.monotonic()
-        self._line = ""
+        self._rest: dict[str, str] = {}  # what is not shown yet, by stream
+        self._listen: Callable[[], None] = lambda: None
 
     def run(self, *, fork: bool, **options: Any) -> Ending:
         """Execute the notebook; afterwards its record says how that ended.
@@ -74,12 +75,14 @@ class Recording:
                     for event in listener.take():
                         self._hear(event)
 
+                self._listen = hear
                 try:
                     executor = Executor(self.notebook, self, **options)
                     environment = {**os.environ, events.ADDRESS: str(listener.path)}
-                    ending = executor.run(environment, {listener.fileno(): hear})
+                    ending = self._settled(executor.run(environment, {listener.fileno(): hear}))
                     hear()
                 finally:
+                    self._listen = lambda: None
                     listener.close()
         except BaseException as error:
             ending = Ending("failed", f"{type(error).__name__}: {error}")
@@ -95,29 +98,36 @@ class Recording:
         cell = self.notebook.cells[index]
         self._cell_began = time.monotonic()
         self._operation.waiting.clear()
-        self._progress.cell_started(index, self._headings[index])
+        heading = self._operation.redactor.text(self._headings[index])
+        self._progress.cell_started(index, heading)
         cell.metadata.papermill.update(start_time=_now(), status="running", exception=False)
         if cell.cell_type == "code":
-            self._step.cells.append(CellRecord(index, "running", utc_now(), heading=self._headings[index]))
+            self._step.cells.append(CellRecord(index, "running", utc_now(), heading=heading))
             self._save(index)
 
     def cell_printed(self, index: int, stream: str, text: str) -> None:
         """A code cell wrote to stdout or stderr."""
-        lines, end, rest = (self._line + text).rpartition("\n")
-        self._line = rest
+        self._listen()  # a secret is told before it is printed, but on another way
+        text = self._rest.get(stream, "") + text
+        end = self._operation.redactor.whole_lines(text)
+        self._rest[stream] = text[end:]
         if end:
-            self._tell(stream, lines + end)
+            self._tell(stream, text[:end])
 
     def cell_changed(self, index: int) -> None:
         """A code cell has new output."""
+        self._listen()
         self._save(index)
 
     def cell_ended(self, index: int, ending: Ending) -> None:
         """A cell has ended."""
         cell, seconds = self.notebook.cells[index], round(time.monotonic() - self._cell_began, 3)
-        if self._line:
-            self._tell("stdout", self._line + "\n")
-            self._line = ""
+        ending = self._settled(ending)
+        self._listen()
+        for stream, rest in self._rest.items():
+            if rest:
+                self._tell(stream, rest)
+        self._rest.clear()
         good = ending.outcome == "succeeded"
         status = "completed" if good else "failed"
         cell.metadata.papermill.update(end_time=_now(), duration=seconds, status=status, exception=not good)
@@ -152,8 +162,6 @@ class Recording:
         step.outcome, step.seconds = ending.outcome, round(time.monotonic() - self._began, 3)
         if ending.outcome != "succeeded":
             step.message, step.cell = self._operation.redactor.text(words(ending)), ending.cell
-            if ending.cell is not None:
-                step.printed = self._operation.redactor.text(last_printed(book.cells[ending.cell]))
             longest = max(self._operation.waiting.values(), key=lambda wait: wait["seconds"], default={})
             step.waiting = dict(longest)
         book.metadata.papermill.update(
@@ -161,6 +169,13 @@ class Recording:
         )
         self._save(None)
         self._progress.step_ended(step)
+
+    def _settled(self, ending: Ending) -> Ending:
+        """An ending as it was meant: a cell may end its notebook early and call that a success, as papermill does."""
+        if ending.error != "SystemExit" or ending.message not in ("SystemExit", "SystemExit: 0"):
+            return ending
+        self._operation.note(f"{self._step.step} ended itself in cell {ending.cell} by SystemExit")
+        return Ending("succeeded", cell=ending.cell)
 
     def _save(self, index: int | None) -> None:
         step = self._step
@@ -179,18 +194,17 @@ class Recording:
         self._operation.heard(event)
         if event["kind"] in (events.WAITING, events.ARRIVED):
             longest = max(self._operation.waiting.values(), key=lambda wait: wait["seconds"], default=None)
-            clean = self._operation.redactor.text
             if longest is None:
                 self._progress.waiting("", 0.0, "")
             else:
-                self._progress.waiting(clean(longest["what"]), longest["seconds"], clean(str(longest["seen"])))
+                self._progress.waiting(longest["what"], longest["seconds"], str(longest["seen"]))
 
     def _tell(self, stream: str, lines: str) -> None:
         clean = self._operation.redactor.text(lines)
-        self._progress.printed(clean)
-        if stream in self._copies:
-            self._copies[stream].write(clean)
-            self._copies[stream].flush()
+        self._progress.printed(clean if clean.endswith("\n") else f"{clean}\n")
+        for copy in self._copies.get(stream, ()):
+            copy.write(clean)
+            copy.flush()
 
 
 def words(ending: Ending) -> str:
@@ -202,12 +216,6 @@ def is_ours(error: str) -> bool:
     """Whether a class of that name is one of our errors, which say themselves what to do."""
     found = getattr(errors, error, None) if error else None
     return isinstance(found, type) and issubclass(found, errors.RunbookError)
-
-
-def last_printed(cell: NotebookNode) -> str:
-    """The end of what a cell has printed."""
-    text = "".join(output["text"] for output in cell.get("outputs", ()) if output["output_type"] == "stream")
-    return text[-PRINTED:].strip("\n")
 
 
 def _now() -> str:

@@ -26,6 +26,7 @@ DIGITS = 12  # hex digits of a fingerprint: 48 bits
 
 # Between strings that do not follow one another in a list.
 _APART = "\n\0X\0\n"
+BEGUN = 4  # letters by which the beginning of a value is told from other text
 _WINDOW = 400  # characters looked through for the punctuation that a value begins with
 
 
@@ -110,6 +111,31 @@ class Redactor:
         fingerprint stands in the first of them.
         """
         return _rebuilt(value, iter(self._clean(list(_strings(value)))))
+
+    def unfinished(self, text: str) -> int:
+        """Where a value begins that more text may complete; the text's length if none does.
+
+        Less than ``BEGUN`` letters of a value are not noticed, nor is one that has hardly any letters.
+        """
+        found = len(text)
+        for form, needles in zip(spellings.FORMS, self._needles, strict=True):
+            letters = spellings.letters(form, text)
+            begun = [at for needle in needles if (at := _begun(needle, letters)) is not None]
+            if begun:
+                found = min(found, _Places(form, text).span(min(begun), min(begun) + 1)[0])
+        return found
+
+    def whole_lines(self, text: str) -> int:
+        """How much of a text can be shown before more of it comes: lines in which no value begins that goes on."""
+        if "\n" not in text:
+            return 0
+        end, finds = self.unfinished(text), self._merged(text)
+        while True:
+            end = text.rfind("\n", 0, end) + 1
+            cut = next((find for find in finds if find.start < end < find.end), None)
+            if cut is None:
+                return end
+            end = cut.start
 
     # ---- registering -------------------------------------------------------------------------------------
 
@@ -215,6 +241,16 @@ class _Places:
     def _place(self, at: int) -> int:
         run = bisect_right(self._letters, at) - 1
         return self._text[run] + at - self._letters[run]
+
+
+def _begun(needle: str, letters: str) -> int | None:
+    """Where a text's end is the beginning of a needle, and not all of it."""
+    at = letters.find(needle[:BEGUN], max(0, len(letters) - len(needle) + 1))
+    while at >= 0:
+        if needle.startswith(letters[at:]):
+            return at
+        at = letters.find(needle[:BEGUN], at + 1)
+    return None
 
 
 def fingerprint_key(folder: Path) -> bytes:
