@@ -41,7 +41,7 @@ def emit(kind: str, *, must_arrive: bool = False, **facts: Any) -> None:
     address = os.environ.get(ADDRESS)
     if not address:
         return
-    message = json.dumps({"kind": kind, **facts}, default=str).encode()
+    message = json.dumps({"kind": kind, **facts}, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")
     flags = 0 if must_arrive else socket.MSG_DONTWAIT
     if len(message) > LARGEST:
         raise ValueError(f"an event of {len(message)} bytes, of which the recorder would hear {LARGEST}: {kind}")
@@ -74,7 +74,7 @@ class Listener:
             except BlockingIOError:
                 return
             with contextlib.suppress(ValueError):
-                yield json.loads(message)
+                yield json.loads(message.decode("utf-8", "surrogatepass"))
 
     def close(self) -> None:
         """Listen no more."""

@@ -117,7 +117,8 @@ class Executor(NotebookClient):
         finally:
             for descriptor in readers:
                 loop.remove_reader(descriptor)
-            await self._async_cleanup_kernel()
+            if self.km is not None:  # as nbclient leaves it when a kernel does not start
+                await self._async_cleanup_kernel()
 
     async def _start(self, environment: Mapping[str, str], stop: Stop) -> Ending | None:
         async def start() -> None:

@@ -18,13 +18,17 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-PATIENCE = 20  # seconds before a test gives up on what it waits for
+PATIENCE = 90  # seconds before a test gives up on what it waits for
 RUNNER = """
 import sys
 from pathlib import Path
+from runbook_lib.archive import kernels
 from runbook_lib.archive.runner import Job, run
 from runbook_lib.errors import RunFailed
 from runbook_lib.params import Params
+
+# No cell here wants the clouds' packages, which take seconds to load.
+kernels.WARM_MODULE = "ipykernel.ipkernel"
 
 if __name__ == "__main__":
     steps, keys, output, notebooks, timeout = sys.argv[1:]

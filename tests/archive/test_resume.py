@@ -22,6 +22,8 @@ COMMAND = """
 import sys
 from pathlib import Path
 import runbook_lib.archive.notebooks as places
+from runbook_lib.archive import kernels
+kernels.WARM_MODULE = "ipykernel.ipkernel"
 places.CLONE = Path(sys.argv.pop(1))
 from runbook_lib.cli import runbook
 if __name__ == "__main__":
