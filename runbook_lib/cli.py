@@ -22,6 +22,10 @@ from .errors import ParameterError, RunbookError, RunFailed
 if TYPE_CHECKING:
     from .params import Params
 
+# jsonschema, which nbformat loads, would compile a grammar at each start, for a format (IRI) that no notebook's schema
+# names: two seconds of a processor. It takes the package's absence for leave to go without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 TERMINATED = 128 + signal.SIGTERM  # as shells have it
 LAB_ERRORS = "runbook_lib.lab.errors"
