@@ -55,10 +55,10 @@ jupyter: setup ## start the lab and open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup $(AIRFLOW_INSTALLED) lint ## the linters and every test, as CI runs them
-	@echo "Running the unit tests, as many at a time as there are processors"
-	@$(BIN)/pytest -m "not lab and not e2e" --numprocesses auto --dist loadfile
-	@echo "Running the tests of the lab and from end to end, one at a time: they count what is on the machine"
-	@$(BIN)/pytest -m "lab or e2e"
+	@echo "Running the tests of units and of the lab, as many at a time as there are processors"
+	@$(BIN)/pytest -m "not e2e and not alone" --numprocesses auto --maxprocesses 4 --dist loadfile
+	@echo "Running the tests from end to end, one at a time"
+	@$(BIN)/pytest -m "e2e or alone"
 
 .PHONY: quick
 quick: $(INSTALLED) ## the unit tests alone: nothing but Python needed

@@ -7,6 +7,7 @@ where HashiCorp cannot be reached.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -15,6 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,11 +57,23 @@ def locate(environ: Mapping[str, str] = os.environ) -> Path | None:
     return kept if os.access(kept, os.X_OK) else None
 
 
+BUSY = 40  # how often a file that is being written elsewhere is tried, twenty times a second
+
+
 def version_of(binary: Path) -> str | None:
     """What a Consul binary says of itself, for example ``1.8.7``; None if it does not run."""
-    try:
-        done = subprocess.run([binary, "version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    for _ in range(BUSY):
+        try:
+            done = subprocess.run([binary, "version"], capture_output=True, text=True, timeout=20, check=False)
+            break
+        except OSError as error:
+            # Another thread started a program while this one still wrote the file, which that one then has open, too.
+            if error.errno != errno.ETXTBSY:
+                return None
+            time.sleep(0.05)
+        except subprocess.TimeoutExpired:
+            return None
+    else:
         return None
     said = re.search(r"^Consul v(\S+)", done.stdout, re.MULTILINE)
     return said[1] if said and done.returncode == 0 else None

@@ -17,7 +17,7 @@ import pytest
 from runbook_lib.lab import host
 from runbook_lib.lab.errors import LabError
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 @pytest.fixture
