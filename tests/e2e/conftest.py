@@ -77,7 +77,8 @@ def own_secrets(operator: Operator, walk: Run) -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def secrets(operator: Operator, own_secrets: Mapping[str, str]) -> Sequence[str]:
     """What no record may hold: the runbook's own, the tunnels' keys, and those of the accounts."""
-    connections = operator.boto("ec2").describe_vpn_connections()["VpnConnections"]
+    ours = {"Filters": [{"Name": "tag:Deployment", "Values": [DEPLOYMENT]}]}
+    connections = operator.boto("ec2").describe_vpn_connections(**ours)["VpnConnections"]
     tunnels = [tunnel["PreSharedKey"] for one in connections for tunnel in one["Options"]["TunnelOptions"]]
     assert len(set(tunnels)) == 4
     home = Path(operator.lab.home)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.operators import PROJECT, Operator
+from tests.e2e.operators import DEPLOYMENT, PROJECT, Operator
 from tests.e2e.records import Run
 
 CENTERS = {"aws": "us-west-2", "gcp": "europe-west1"}
@@ -19,7 +19,8 @@ HOST_LOGS = "cat /var/log/consul/*.log /var/log/traefik/*.log /var/log/apache2/*
 def told_by_aws(operator: Operator) -> Iterator[tuple[str, str]]:
     """Everything that EC2 tells of instances, user data and console output included."""
     ec2 = operator.boto("ec2")
-    for reservation in ec2.describe_instances()["Reservations"]:
+    ours = [{"Name": "tag:Deployment", "Values": [DEPLOYMENT]}]  # terminated ones are listed for a while
+    for reservation in ec2.describe_instances(Filters=ours)["Reservations"]:
         for instance in reservation["Instances"]:
             name = instance["InstanceId"]
             data = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")["UserData"].get("Value", "")
