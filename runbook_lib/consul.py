@@ -20,6 +20,7 @@ from .resources import Host
 
 T = TypeVar("T")
 PORT = 8500
+ANEW = 10.0  # seconds for a server to open a new connection to one that was restarted
 LOG = "/var/log/consul/consul.log"
 WAN_FILE = "/etc/consul/wan.json"
 WEB_FILE = "/etc/consul/web.json"
@@ -128,8 +129,12 @@ def catalog(
         dc: another datacenter, which is asked across the WAN.
         stale: be content with what any server knows, which needs no leader.
     """
-    with agent(access, host) as there:
-        _, found = there.catalog.service(service, dc=dc, consistency="stale" if stale else None)
+
+    def look() -> list[dict[str, Any]]:
+        with agent(access, host) as there:
+            return there.catalog.service(service, dc=dc, consistency="stale" if stale else None)[1]
+
+    found = _across(look, host, dc)
     return tuple(
         Instance(
             entry["Node"],
@@ -145,8 +150,12 @@ def catalog(
 
 def health(access: Access, host: Host, service: str, dc: str | None = None) -> tuple[Instance, ...]:
     """As ``catalog``, with what the checks say: ``passing``, ``warning`` or ``critical``."""
-    with agent(access, host) as there:
-        _, found = there.health.service(service, dc=dc)
+
+    def look() -> list[dict[str, Any]]:
+        with agent(access, host) as there:
+            return there.health.service(service, dc=dc)[1]
+
+    found = _across(look, host, dc)
     return tuple(
         Instance(
             entry["Node"]["Node"],
@@ -342,6 +351,23 @@ def _member(entry: dict[str, Any]) -> Member:
 # ---- underneath ------------------------------------------------------------------------------------------------
 
 
+class BrokenStream(AccessError):
+    """A server asked another one over a connection that a restart had ended; for the next question it opens one."""
+
+
+def is_broken_stream(message: str) -> bool:
+    """Whether Consul's words for a failed question mean that, and not a refusal or a way that is not there."""
+    return "rpc error" in message and message.rstrip().endswith(("stream closed", "EOF"))
+
+
+def _across(look: Callable[[], T], host: Host, dc: str | None) -> T:
+    """An answer of another datacenter, whose servers may have been restarted since they were last asked."""
+    if dc is None:
+        return look()
+    what = f"an answer of {dc} by way of {host.name}"
+    return wait.until(look, lambda answer: True, what=what, timeout=ANEW, tolerate=(BrokenStream,))
+
+
 @contextmanager
 def agent(access: Access, host: Host, token: Token | None = None) -> Iterator[Any]:
     """Consul's HTTP API on a host, as python-consul2's client.
@@ -369,7 +395,8 @@ def agent(access: Access, host: Host, token: Token | None = None) -> Iterator[An
             finally:
                 client.http.session.close()
         except (api.ConsulException, OSError, ValueError) as error:
-            raise AccessError(
+            kind = BrokenStream if is_broken_stream(str(error)) else AccessError
+            raise kind(
                 f"Consul's agent on {host.name} does not answer as it should",
                 resource=f"{host.name}, port {PORT}",
                 expected="an answer of Consul's HTTP API",
