@@ -8,7 +8,7 @@ from typing import Any
 
 from . import wait
 from .access import Access
-from .consul import agent
+from .consul_agent import agent
 from .credentials import Credentials, Role, Token
 from .errors import AccessError
 from .resources import CloudName, Host

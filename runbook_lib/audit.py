@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from . import consul, delivery, traefik
+from . import consul_agent, delivery, traefik
 from .checks import Check, equal
 from .credentials import Credentials
 from .params import Params
@@ -25,7 +25,7 @@ def agents(site: Site, hosts: Iterable[Host]) -> Iterator[Check]:
 
     def one(host: Host) -> list[Check]:
         params, run = site.params, site.access.run
-        with consul.agent(site.access, host) as there:
+        with consul_agent.agent(site.access, host) as there:
             own = there.agent.self()
         config, pools = own["DebugConfig"], ["serf_lan", *(["serf_wan"] if host.role == "consul" else [])]
         tls = [config[name] for name in ("VerifyIncomingRPC", "VerifyOutgoing", "VerifyServerHostname")]

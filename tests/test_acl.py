@@ -15,7 +15,7 @@ from typing import Any, cast, get_args
 import httpx
 import pytest
 
-from runbook_lib import acl, bootstrap, consul, credentials, delivery, wait
+from runbook_lib import acl, bootstrap, consul, consul_agent, credentials, delivery, wait
 from runbook_lib.access import Access
 from runbook_lib.acl import Granted
 from runbook_lib.certificates import Authority
@@ -165,7 +165,7 @@ class TestAgents:
         assert {(one.policy, one.token) for one in granted} == {("created", "created")}
         again = acl.grant(agents.access, server)
         assert {(one.policy, one.token) for one in again} == {("kept", "kept")}
-        with consul.agent(agents.access, server, agents.tokens["management"]) as there:
+        with consul_agent.agent(agents.access, server, agents.tokens["management"]) as there:
             found = there.acl.policy.get(name="traefik")
             there.acl.policy.update(found["ID"], name="traefik", rules='key_prefix "" { policy = "write" }')
         mended = {one.role: one.policy for one in acl.grant(agents.access, server)}

@@ -230,17 +230,3 @@ class TestAgents:
             consul.catalog(access, hosts[1], "demo", dc="north")
         with pytest.raises(WaitTimeout, match="server-7"):
             consul.until_ready(access, [nobody], timeout=0.1)
-
-
-@pytest.mark.parametrize(
-    ("message", "broken"),
-    [
-        ("500 rpc error making call: stream closed", True),
-        ("500 rpc error making call: EOF", True),
-        ("500 rpc error making call: Permission denied", False),
-        ("500 No path to datacenter", False),
-        ("500 No cluster leader", False),
-    ],
-)
-def test_only_a_connection_that_a_restart_ended_is_asked_again(message: str, broken: bool) -> None:
-    assert consul.is_broken_stream(message) is broken
