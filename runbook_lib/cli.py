@@ -18,6 +18,7 @@ import click
 from . import console
 from .archive.notebooks import CLONE, chosen
 from .errors import ParameterError, RunbookError, RunFailed
+from .options import OUTPUT, PARAMETER_FILES, PARAMETERS
 
 if TYPE_CHECKING:
     from .params import Params
@@ -37,25 +38,6 @@ ELSEWHERE = {
     "diff": ("runbook_lib.archive.cli", "diff"),
     "verify": ("runbook_lib.archive.cli", "verify"),
 }
-
-PARAMETER_FILES = click.option(
-    "-f",
-    "--parameters-file",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="YAML parameter file; later ones win. Without any, the defaults, which are the lab's.",
-)
-PARAMETERS = click.option(
-    "-p",
-    "--parameter",
-    "values",
-    multiple=True,
-    nargs=2,
-    metavar="NAME VALUE",
-    help="One parameter; wins over the files.",
-)
 
 
 class Runbook(click.Group):
@@ -115,14 +97,7 @@ def runbook() -> None:
 )
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each cell.")
 @click.option("--live", is_flag=True, help="Show what the cells print.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=CLONE / "outputs",
-    envvar="RUNBOOK_OUTPUT",
-    help="Folder for the records; each deployment has its own in it.",
-    show_default="the clone's outputs/, or what RUNBOOK_OUTPUT says",
-)
+@OUTPUT
 def run(  # noqa: PLR0917 - its options
     steps: Sequence[str],
     files: Sequence[Path],

@@ -8,21 +8,12 @@ import click
 
 from .. import console, keys
 from ..errors import RecordError
+from ..options import OUTPUT
 from ..params import Params
 from . import comparison, evidence, history, lock, signing
-from .notebooks import CLONE
 from .operation import PRIVATE
 
 WRONG = 1
-
-OUTPUT = click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=CLONE / "outputs",
-    envvar="RUNBOOK_OUTPUT",
-    help="Folder of the records; each deployment has its own in it.",
-    show_default="the clone's outputs/, or what RUNBOOK_OUTPUT says",
-)
 
 
 @click.command("history")
@@ -81,6 +72,3 @@ def verify(deployment: str, key: Path | None, folder: str, head: str, output: Pa
     console.evidence(report)
     if not report.intact:
         raise click.exceptions.Exit(WRONG)
-
-
-COMMANDS = (list_runs, show, diff, verify)

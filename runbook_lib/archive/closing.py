@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from . import lock, origin, report
+from .durable import replace
 from .entry import Entry
 from .ledger import RUNS, Ledger, entries, unended
-from .record import RECORD, Outcome, RunRecord, StepRecord, replace, utc_now
+from .record import RECORD, Outcome, RunRecord, StepRecord, utc_now
 
 
 def seal(record: RunRecord, ledger: Ledger) -> None:

@@ -22,11 +22,12 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from papermill.log import logger
 
 from ..params import Params
+from .durable import replace
 from .execution import Ending
 from .notebooks import outputs
 from .operation import Operation, sha256
 from .progress import Progress, Silent
-from .record import StepRecord, replace
+from .record import StepRecord
 from .recording import Recording
 
 PAPERMILLS_OWN = "PAPERMILL_"  # how parameters begin that papermill adds with --inject-paths

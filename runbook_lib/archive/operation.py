@@ -19,8 +19,9 @@ from ..errors import ParameterError
 from ..params import Params
 from ..wait import SEEN
 from . import closing, lock, origin, report
+from .durable import replace
 from .ledger import Ledger
-from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
+from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, utc_now
 from .redaction import Redactor, fingerprint_key
 from .signing import open_key
 
@@ -202,20 +203,17 @@ class Operation:
         content = self.redactor.tree(self.record.content())
         replace(self.record.folder / RECORD, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
-    def end(self, outcome: Outcome, note: str = "") -> None:
+    def end(self, outcome: Outcome) -> None:
         """End it: write what there is to read, enter the ending into the ledger, let go of the lock.
 
         Args:
             outcome: that of the whole.
-            note: something to add to the record.
 
         Raises:
             OSError, RecordError: it cannot be written; the next operation closes it.
         """
         with self._held:
             self.record.outcome, self.record.ended = outcome, utc_now()
-            if note:
-                self.note(note)
             with self._pages:
                 for page in self._writing:
                     page.result()

@@ -6,7 +6,6 @@ The same format whether ``runbook run``, papermill with this package's engine, o
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import RecordError
+from . import durable
 
 Outcome = Literal[
     "pending",  # not begun
@@ -163,7 +163,7 @@ class RunRecord:
             OSError, TypeError: it cannot be written; the old one is untouched.
         """
         text = json.dumps(self.content(), indent=2, ensure_ascii=False) + "\n"
-        replace(self.folder / RECORD, text.encode())
+        durable.replace(self.folder / RECORD, text.encode())
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
@@ -191,23 +191,6 @@ class RunRecord:
                 remedy="runbook verify tells whether it was changed; older versions wrote other formats",
             ) from None
         return record
-
-
-def replace(file: Path, content: bytes) -> None:
-    """Replace a file whole: whoever reads it, and whatever happens, sees the old content or the new.
-
-    Raises:
-        OSError: it cannot be written; the old one is untouched.
-    """
-    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _step(content: Mapping[str, Any]) -> StepRecord:

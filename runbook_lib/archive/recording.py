@@ -19,9 +19,6 @@ from .operation import Operation
 from .progress import Progress
 from .record import CellRecord, StepRecord, utc_now
 
-# papermill's words for how a cell stands.
-STATUS = {"pending": "pending", "running": "running", "succeeded": "completed"}
-
 
 class Recording:
     """Watches one notebook's execution.

@@ -21,7 +21,8 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
 from . import words
-from .record import REPORT, CellRecord, RunRecord, StepRecord, replace
+from .durable import replace
+from .record import REPORT, CellRecord, RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter

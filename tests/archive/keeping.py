@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib import events
-from runbook_lib.archive.record import Outcome, RunRecord, StepRecord, new_run_id, replace, utc_now
+from runbook_lib.archive.durable import replace
+from runbook_lib.archive.record import Outcome, RunRecord, StepRecord, new_run_id, utc_now
 from runbook_lib.params import Params
 
 
