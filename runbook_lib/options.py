@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from .archive.notebooks import CLONE
-from .archive.notebooks import OUTPUT as OUTPUT_VARIABLE
+from .archive.notebooks import outputs
 
 PARAMETER_FILES = click.option(
     "-f",
@@ -30,8 +29,7 @@ PARAMETERS = click.option(
 OUTPUT = click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    default=CLONE / "outputs",
-    envvar=OUTPUT_VARIABLE,
+    default=outputs,
     help="Folder for the records; each deployment has its own in it.",
     show_default="the clone's outputs/, or what RUNBOOK_OUTPUT says",
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunFailed
+from ..errors import RecordError, RunFailed
 from ..params import Params
 from . import kernels, notebooks
 from .operation import Operation, sha256
@@ -53,9 +53,23 @@ def run(job: Job, progress: Progress | None = None) -> RunRecord:
     Raises:
         RunFailed: a notebook did not run to its end; the message says why, ``resource`` is the executed notebook.
         PrerequisiteError: a notebook is not there; nothing was run.
-        RecordError: the deployment's ledger is not what it was; nothing was run.
+        RecordError: the deployment's ledger is not what it was, and nothing was run; or the record cannot be written,
+            and no further cell was run.
         KeyboardInterrupt, SystemExit: after SIGINT, SIGTERM; the kernel has ended and the record says so.
     """
+    try:
+        return _run(job, progress or Silent())
+    except OSError as error:
+        raise RecordError(
+            "the record of the run cannot be written",
+            resource=str(error.filename or job.output),
+            expected="a folder with room, that you may write to",
+            seen=error.strerror or error,
+            remedy="what was done so far stands; mend that, then go on with: runbook run --resume",
+        ) from error
+
+
+def _run(job: Job, progress: Progress) -> RunRecord:
     kernels.warm_up()
     files = {step: notebooks.notebook(step, job.notebooks) for step in job.steps}
     steps = [StepRecord(step, f"{step}.ipynb", sha256(file.read_bytes())) for step, file in files.items()]
@@ -63,7 +77,7 @@ def run(job: Job, progress: Progress | None = None) -> RunRecord:
     outcome: Outcome = "failed"
     try:
         for step in steps:
-            _run_step(operation, step, files[step.step], job, progress or Silent())
+            _run_step(operation, step, files[step.step], job, progress)
             operation.publish(step)
         outcome = "succeeded"
     except KeyboardInterrupt:

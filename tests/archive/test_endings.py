@@ -245,6 +245,21 @@ def test_a_machine_that_is_gone(way: Front, write_notebook: Write) -> None:
         folder.rmdir()
 
 
+@pytest.mark.lab
+def test_a_disk_without_room_for_the_record(tmp_path: Path, write_notebook: Write) -> None:
+    write_notebook(STEP, "print('x' * 2_000_000)", "print('never')")
+    with front("run", tmp_path) as way:
+        outputs = tmp_path / "outputs"
+        outputs.mkdir()
+        small = f'mount -t tmpfs -o size=512k tmpfs {outputs} && exec "$@"'
+        with way.start(STEP, around=("unshare", "--map-root-user", "--mount", "sh", "-c", small, "sh")) as command:
+            said, _ = command.communicate(timeout=90)
+        assert command.returncode == 1
+        assert "RecordError: the record of the run cannot be written" in said
+        assert "No space left on device" in said and "runbook run --resume" in said
+        assert way.left_over() == []
+
+
 @pytest.mark.parametrize(
     ("then", "outcome"),
     [
