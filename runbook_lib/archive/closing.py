@@ -11,6 +11,7 @@ from . import lock, origin, report
 from .durable import replace
 from .entry import Entry
 from .ledger import RUNS, Ledger, entries, unended
+from .notebooks import as_file
 from .record import RECORD, Outcome, RunRecord, StepRecord, utc_now
 
 
@@ -122,4 +123,4 @@ def mark(notebook: Path, step: StepRecord) -> None:
             told.update(status="failed", exception=True)
     book["metadata"].setdefault("papermill", {})["exception"] = True
     book["metadata"].setdefault("runbook", {}).update(outcome=step.outcome, message=step.message, cell=step.cell)
-    replace(notebook, (json.dumps(book, indent=1, ensure_ascii=False) + "\n").encode())
+    replace(notebook, as_file(book))

@@ -23,9 +23,10 @@ from papermill.log import logger
 
 from ..params import Params
 from .durable import replace
+from .entry import sha256
 from .execution import Ending
 from .notebooks import outputs
-from .operation import Operation, sha256
+from .operation import Operation
 from .progress import Progress, Silent
 from .record import StepRecord
 from .recording import Recording

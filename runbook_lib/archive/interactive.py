@@ -8,7 +8,6 @@ on, and the notebook is told once.
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from typing import Any, Protocol
 
 from .. import events
 from ..params import Params
+from .entry import sha256
 from .frontend import SUBSCRIBED, Frontend
 from .notebooks import headings_of, outputs
 from .record import Outcome, RunRecord, StepRecord, utc_now
@@ -258,7 +258,7 @@ def _catch_up(transcript: Transcript, shell: Any) -> None:
 def _step() -> StepRecord:
     name = re.sub(r"[^\w.-]", "_", Path(os.environ.get(SESSION, "")).stem).lstrip(".") or UNNAMED
     file = _file()
-    digest = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+    digest = sha256(file.read_bytes()) if file else ""
     return StepRecord(name, f"{name}.ipynb", source_sha256=digest)
 
 

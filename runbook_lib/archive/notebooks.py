@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ def notebook(step: str, folder: Path | None = None) -> Path:
             remedy="run the command from a clone of the repository, installed with `make setup`",
         )
     return file
+
+
+def as_file(notebook: Mapping[str, Any]) -> bytes:
+    """A notebook's content as the archive keeps it."""
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def headings_of(cells: Sequence[Any]) -> list[str]:

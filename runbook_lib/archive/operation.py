@@ -7,7 +7,6 @@ happens. Nothing reaches the archive but through here, so not before secrets are
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,9 @@ from ..params import Params
 from ..wait import SEEN
 from . import closing, lock, origin, report
 from .durable import replace
+from .entry import sha256
 from .ledger import Ledger
+from .notebooks import as_file
 from .record import RECORD, Kind, Outcome, RunRecord, StepRecord, new_run_id, utc_now
 from .redaction import Redactor, fingerprint_key
 from .signing import open_key
@@ -182,7 +183,7 @@ class Operation:
         saved = self.clean(step, notebook, changed)
         for cell in step.cells:
             if not cell.source_sha256 or changed is None or cell.index in changed:
-                cell.source_sha256 = sha256(saved["cells"][cell.index]["source"])
+                cell.source_sha256 = sha256(saved["cells"][cell.index]["source"].encode())
         if step.cell is not None:  # cut from what is clean: of a secret that is cut, the rest would not be found
             step.printed = last_printed(saved["cells"][step.cell])
         replace(self.record.folder / step.notebook, as_file(saved))
@@ -234,12 +235,7 @@ class Operation:
                 replace(file, as_file(clean))
                 file.with_suffix(".html").unlink(missing_ok=True)
                 for cell in step.cells:
-                    cell.source_sha256 = sha256(clean["cells"][cell.index]["source"])
-
-
-def as_file(notebook: Mapping[str, Any]) -> bytes:
-    """A notebook as the archive keeps it."""
-    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+                    cell.source_sha256 = sha256(clean["cells"][cell.index]["source"].encode())
 
 
 def joined(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,8 +259,3 @@ def last_printed(cell: Mapping[str, Any]) -> str:
     """The end of what a cell has printed."""
     text = "".join(output["text"] for output in cell.get("outputs", ()) if output["output_type"] == "stream")
     return text[-PRINTED:].strip("\n")
-
-
-def sha256(text: str | bytes) -> str:
-    """The digest that the record names things by."""
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import RecordError, RunFailed
 from ..params import Params
 from . import kernels, notebooks
-from .operation import Operation, sha256
+from .entry import sha256
+from .operation import Operation
 from .progress import Progress, Silent
 from .record import Outcome, RunRecord, StepRecord
 from .recording import is_ours
