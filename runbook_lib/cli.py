@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -164,24 +165,31 @@ def run(  # noqa: PLR0917 - its options
 
 
 @runbook.command("plan")
-@click.argument("step")
+@click.argument("step", default="")
+@click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document.")
 @PARAMETER_FILES
 @PARAMETERS
-def show_plan(step: str, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
-    """Show what a step would create, change and destroy now, and the plan's hash, which an approval is for.
+def show_plan(step: str, as_json: bool, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """Show what a step would create, change, replace and destroy now, why, and the plan's hash (for an approval).
 
-    STEP is a notebook's name or number. Nothing is changed.
+    STEP is a notebook's name or number; without one, all that create. Nothing is changed.
     """
     from .approval import plan_hash
     from .display import show
     from .site import open_site
 
     resolved = _resolved(_given(files, values), files, values)
-    (name,) = chosen([step])
-    made = open_site(resolved).plan(name)
-    shown = show(made)
-    console.table(shown.caption, shown.titles, shown.rows)
-    click.echo(f"plan {plan_hash(made, resolved.recorded())}")
+    site = open_site(resolved)
+    made = [site.plan(chosen([step])[0])] if step else site.plans()
+    recorded = resolved.recorded()
+    if as_json:
+        plans = [{**one.as_json(), "hash": plan_hash(one, recorded)} for one in made]
+        click.echo(json.dumps({"deployment": resolved.deployment, "plans": plans}, indent=2))
+        return
+    for one in made:
+        shown = show(one)
+        console.table(shown.caption, shown.titles, shown.rows)
+        click.echo(f"plan {plan_hash(one, recorded)}")
 
 
 @runbook.command()

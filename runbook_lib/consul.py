@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import consul as api
+
 from . import events, wait
 from .access import Access
 from .consul_agent import LOG, across, agent
@@ -240,6 +242,26 @@ def until_alive(
     )
 
 
+def until_voting(access: Access, host: Host, name: str) -> None:
+    """Return once a server votes in the datacenter of another one, which is asked.
+
+    A server that joins later than the first ones listens for ten seconds before it votes (Consul's autopilot,
+    ``server_stabilization_time``).
+
+    Raises:
+        WaitTimeout: with the peers last seen.
+    """
+    wait.until(
+        lambda: peers(access, host),
+        lambda seen: name in {peer.name for peer in seen if peer.voter},
+        what=f"{name} to vote",
+        timeout=access.params.timeout,
+        describe=lambda seen: ", ".join(f"{peer.name}{'' if peer.voter else ' (listens)'}" for peer in seen),
+        remedy=f"read {LOG} on {name}",
+        tolerate=(AccessError,),
+    )
+
+
 # ---- changing --------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +332,17 @@ def register(access: Access, hosts: Iterable[Host], definition: dict[str, Any] |
         return changed
 
     return _each(one, hosts)
+
+
+def leave(access: Access, host: Host) -> None:
+    """Let a host's agent leave its datacenter and end: its services are in the catalogue no more, a server is no peer.
+
+    Raises:
+        AccessError: the agent does not answer, or refuses.
+    """
+    with agent(access, host) as there:
+        shown = {"X-Consul-Token": there.token} if there.token else {}
+        there.http.put(api.base.CB.bool(), "/v1/agent/leave", headers=shown)
 
 
 # ---- pure ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from . import consul_agent, visits, wait
+from . import consul_agent, traefik, visits, wait
 from .checks import Check, Checks, at_least, equal, is_true
 from .errors import AccessError
 from .resources import Host
@@ -25,7 +25,7 @@ PACE, PATIENCE, VISITORS = 0.4, 4.0, 25
 ROUNDS = 6
 # How long it is watched before the fault, and once all is whole again; in seconds.
 BEFORE, AFTER = 2.0, 2.0
-LOGS: Mapping[str, str] = {"consul": consul_agent.LOG, "traefik": "/var/log/traefik/traefik.log"}
+LOGS: Mapping[str, str] = {"consul": consul_agent.LOG, "traefik": traefik.LOG}
 
 Looks = Callable[[], Iterable[Check]]
 # Load balancer -> the names of the web servers that may answer through it; of none, if no answer is expected.

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from .clouds.base import CHANGEABLE, differences
+from .drift import explain
 from .errors import PrerequisiteError
 from .resources import STEPS, Found, Resource, refs, resolve
 from .topology import STEP_OF_ROLE, Topology
@@ -69,19 +70,39 @@ class Plan:
         """How many actions of each verb."""
         return Counter(action.verb for action in self.actions)
 
+    def as_json(self) -> dict[str, Any]:
+        """The plan for machines: its step, how many actions of each verb, and those that do something."""
+        work = []
+        for action in self.work:
+            cloud, kind, name = action.key.split(":", 2)
+            identity = action.found.id if action.found else None
+            work.append(
+                {
+                    "verb": action.verb,
+                    "cloud": cloud,
+                    "kind": kind,
+                    "name": name,
+                    "id": identity,
+                    "reason": action.reason,
+                    "fields": list(action.changes),
+                }
+            )
+        return {"step": self.step, "counts": dict(self.counts), "work": work}
+
     def __str__(self) -> str:
         if not self.work:
             return f"{self.step}: nothing to do, {len(self.actions)} resources are as wanted"
         return f"{self.step}: " + ", ".join(f"{count} to {verb}" for verb, count in self.counts.items())
 
 
-def plan(topology: Topology, found: Mapping[str, Found], step: str) -> Plan:
+def plan(topology: Topology, found: Mapping[str, Found], step: str, *, alone: bool = True) -> Plan:
     """Compare what a step wants with what exists.
 
     Args:
         topology: everything wanted.
         found: everything that exists, by key, of both clouds.
         step: a name out of ``STEPS``; ``05_teardown`` wants nothing at all.
+        alone: the step is to be carried out as things are, so those before it must have run.
 
     Raises:
         PrerequisiteError: an earlier step has not run.
@@ -89,7 +110,8 @@ def plan(topology: Topology, found: Mapping[str, Found], step: str) -> Plan:
     if step == TEARDOWN:
         doomed = (Action("destroy", key, "teardown", found=thing) for key, thing in found.items())
         return Plan(step, tuple(_destroy_order(topology, doomed)), found, topology)
-    require_step(topology, found, step)
+    if alone:
+        require_step(topology, found, step)
 
     actions: list[Action] = []
     anew: set[str] = set()
@@ -152,22 +174,24 @@ def _decide(resource: Resource, found: Mapping[str, Found], anew: set[str]) -> A
     thing = found.get(resource.key)
     if thing is None:
         return Action("create", resource.key, "missing", resource)
-    changes = list(_changes(resource, thing, found, anew))
+    differs = dict(_changes(resource, thing, found, anew))
     if thing.attributes.get("running", True) is False:
-        changes.append("running")
+        differs["running"] = f"it is {thing.attributes.get('state', 'down')}"
+    changes = tuple(differs)
     if not changes:
         return Action("keep", resource.key, "as wanted" if is_ready(thing) else "still being made", resource, thing)
     in_place = CHANGEABLE.get(kind_of(resource.key), frozenset()) | {"running"}
-    reason = "differs in " + ", ".join(changes)
     verb: Verb = "change" if in_place.issuperset(changes) else "replace"
-    return Action(verb, resource.key, reason, resource, thing, tuple(changes))
+    return Action(verb, resource.key, "; ".join(differs.values()), resource, thing, changes)
 
 
-def _changes(resource: Resource, thing: Found, found: Mapping[str, Found], anew: set[str]) -> Iterator[str]:
+def _changes(resource: Resource, thing: Found, found: Mapping[str, Found], anew: set[str]) -> Iterator[tuple[str, str]]:
+    """Fields that differ, and how."""
     for name, value in resource.spec.items():
         unknown = any(ref.key in anew or ref.key not in found for ref in refs(value))
-        if name in thing.spec and (unknown or differences({name: _resolved(value, found)}, thing.spec)):
-            yield name
+        wanted = None if unknown else _resolved(value, found)
+        if name in thing.spec and (unknown or differences({name: wanted}, thing.spec)):
+            yield name, explain(name, wanted, thing.spec[name])
 
 
 def _resolved(value: Any, found: Mapping[str, Found]) -> Any:

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from .clouds.base import Clouds
 from .errors import RunbookError
 from .plan import TEARDOWN, Action, Plan, is_ready, kind_needs, kind_of, plan, require_step
 from .resources import CloudName, Found, Host, resolve
+from .rollout import Order, order
 from .topology import Topology
 
-__all__ = ["Action", "Plan", "Progress", "absent", "apply", "destroy_all", "hosts", "plan", "require_step"]
+__all__ = ["Action", "Plan", "Progress", "Service", "absent", "apply", "destroy_all", "hosts", "plan", "require_step"]
 
 WORKERS = 16
 
@@ -26,7 +27,7 @@ class Progress:
 
     Args:
         key: which resource.
-        verb: ``create``, ``change``, ``destroy`` or ``wait``.
+        verb: ``create``, ``change``, ``destroy``, ``wait``, ``retire`` or ``settle``.
         state: whether it has begun, is done or has failed.
         seconds: how long it has taken so far.
         done: jobs done until now.
@@ -41,12 +42,28 @@ class Progress:
     total: int
 
 
+class Service(Protocol):
+    """What runs on instances and is not to be interrupted when they are replaced or removed; see ``handover``."""
+
+    def retire(self, found: Found) -> None:
+        """Take an instance out of service; it ends next."""
+
+    def settle(self, found: Found) -> None:
+        """Bring a new instance into service."""
+
+
 class _Job(NamedTuple):
     key: str
-    verb: Literal["make", "destroy", "wait"]
+    verb: Literal["make", "destroy", "wait", "retire", "settle"]
 
 
-def apply(plan: Plan, clouds: Clouds, *, progress: Callable[[Progress], None] | None = None) -> dict[str, Found]:
+def apply(
+    plan: Plan,
+    clouds: Clouds,
+    *,
+    service: Service | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Found]:
     """Do what a plan says, as parallel as the dependencies allow.
 
     After the first failure nothing more is begun, and what is running is left to finish; running the step again
@@ -55,15 +72,16 @@ def apply(plan: Plan, clouds: Clouds, *, progress: Callable[[Progress], None] | 
     Args:
         plan: what to do.
         clouds: where.
+        service: what runs on the instances; hosts then leave it and enter it in the order that ``rollout`` decides.
         progress: is told of every job that begins and ends, in the caller's thread.
 
     Returns:
         Everything that exists afterwards, by key.
 
     Raises:
-        CloudError, WaitTimeout: the first failure; further ones are noted on it.
+        CloudError, AccessError, WaitTimeout: the first failure; further ones are noted on it.
     """
-    run = _Run(plan, clouds, progress)
+    run = _Run(plan, clouds, service, progress)
     run.all()
     return run.found
 
@@ -131,11 +149,14 @@ def hosts_of(topology: Topology, found: Mapping[str, Found]) -> tuple[Host, ...]
 class _Run:
     """One ``apply``: the graph of its jobs, what is found so far, and what has failed."""
 
-    def __init__(self, plan: Plan, clouds: Clouds, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, plan: Plan, clouds: Clouds, service: Service | None, progress: Callable[[Progress], None] | None
+    ) -> None:
         self.clouds = clouds
+        self.service = service
         self.found = dict(plan.found)
         self.actions = {action.key: action for action in plan.actions}
-        self.graph = _graph(plan)
+        self.graph = graph(plan, order(plan) if service else Order())
         self.total = len(self.graph)
         self.done = 0
         self.failures: list[tuple[_Job, Exception]] = []
@@ -176,6 +197,10 @@ class _Run:
             assert action.found is not None
             cloud.destroy(action.found)
             return None
+        if job.verb in ("retire", "settle"):
+            assert self.service is not None
+            (self.service.retire if job.verb == "retire" else self.service.settle)(self.found[job.key])
+            return None
         if job.verb == "wait" or action.verb == "keep":
             return cloud.wait(self.found[job.key])
         assert action.resource is not None
@@ -189,6 +214,7 @@ class _Run:
         self.done += 1
         if job.verb == "destroy":
             self.found.pop(job.key, None)
+        if job.verb in ("destroy", "retire", "settle"):
             return []
         assert result is not None
         self.found[job.key] = result
@@ -213,8 +239,13 @@ class _Run:
         return first
 
 
-def _graph(plan: Plan) -> dict[_Job, set[_Job]]:
-    """Which job waits for which. Pure."""
+def graph(plan: Plan, order: Order) -> dict[_Job, set[_Job]]:
+    """Which job waits for which. Pure.
+
+    Args:
+        plan: what is to be done.
+        order: which hosts have a service to leave and to enter.
+    """
     make = {a.key: a for a in plan.actions if a.verb != "destroy" and a.pending}
     destroy = {a.key: a for a in plan.actions if a.verb in ("destroy", "replace")}
     needs = kind_needs(plan.topology)
@@ -222,19 +253,24 @@ def _graph(plan: Plan) -> dict[_Job, set[_Job]]:
     def stands_on(upper: str, lower: str) -> bool:
         return kind_of(lower) in needs.get(kind_of(upper), frozenset())
 
-    graph: dict[_Job, set[_Job]] = {}
+    jobs: dict[_Job, set[_Job]] = {}
     for key, action in make.items():
         before = {_Job(other, "make") for other in action.resource.needs() & make.keys()} if action.resource else set()
         if key in destroy:
             before.add(_Job(key, "destroy"))
-        graph[_Job(key, "make")] = before
+        jobs[_Job(key, "make")] = before
     for key, action in destroy.items():
         before = {_Job(other, "destroy") for other in destroy if stands_on(other, key)}
         if action.verb == "destroy":
             # Something that stays has to let go of it first, as a route table of a gateway.
             before |= {_Job(other, "make") for other, a in make.items() if a.verb == "change" and _mentions(a, action)}
-        graph[_Job(key, "destroy")] = before
-    return graph
+        jobs[_Job(key, "destroy")] = before
+    for key in order.settle:
+        jobs[_Job(key, "settle")] = {_Job(key, "make")} & jobs.keys()
+    for key, earlier in order.retire.items():
+        jobs[_Job(key, "retire")] = {_Job(k, "settle" if k in order.settle else "destroy") for k in earlier}
+        jobs[_Job(key, "destroy")].add(_Job(key, "retire"))
+    return jobs
 
 
 def _mentions(holder: Action, held: Action) -> bool:

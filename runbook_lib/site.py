@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import approval, clouds, consul, display, keys, provision, terraform_state
+from . import approval, clouds, consul, display, keys, provision, rollout, terraform_state
 from .access import Access
 from .archive import interactive
 from .archive.record import StepRecord
 from .errors import ParameterError, PrerequisiteError
+from .handover import Handover
 from .params import Params
 from .plan import Plan
 from .resources import STEPS, CloudName, Found, Host
@@ -101,6 +102,15 @@ class Site:
             self._require_federation(step)
         return made
 
+    def plans(self) -> tuple[Plan, ...]:
+        """What every creating step has to do, all seen at one moment; steps that have not run yet count as to be run.
+
+        A step that comes after another with something to do may find more, or less, once that one has run.
+        """
+        found = self.found()
+        steps = [step for step in STEPS[:-1] if self.topology.step(step) or step == TESTING]
+        return tuple(provision.plan(self.topology, found, step, alone=False) for step in steps)
+
     def approve(self, plan: Plan) -> None:
         """Get a yes to a plan that has something to do, where the parameter ``approval`` asks for one.
 
@@ -120,14 +130,14 @@ class Site:
 
         Raises:
             ApprovalError: it needs an approval and has none; nothing was done.
-            CloudError, WaitTimeout: the first failure. Running the step again carries on from there.
+            CloudError, AccessError, WaitTimeout: the first failure. Running the step again carries on from there.
         """
         doomed = {action.key for action in plan.work if action.verb in ("destroy", "replace")}
         if mends is None or not doomed <= {action.key for action in mends.work}:
             self.approve(plan)
         began = time.monotonic()
         with display.Progress(plan.step) as progress:
-            provision.apply(plan, self.clouds, progress=progress)
+            provision.apply(plan, self.clouds, service=self._service(plan), progress=progress)
         if self._access is not None:
             self._access.hosts = self.hosts()
         count = plan.counts
@@ -167,6 +177,10 @@ class Site:
     def datacenter(self, cloud: CloudName) -> str:
         """Consul's name for a cloud's datacenter: the region."""
         return self.params.aws_region if cloud == "aws" else self.params.gcp_region
+
+    def _service(self, plan: Plan) -> Handover | None:
+        """What takes hosts out of service and brings them in, where a plan has such hosts."""
+        return Handover(self.access, self.hosts) if rollout.order(plan).retire else None
 
     def _require_federation(self, step: str) -> None:
         """02_federate leaves no trace in the clouds, so Consul is asked whether it has run."""

@@ -17,6 +17,7 @@ from .errors import AccessError
 from .resources import Host
 
 DASHBOARD = 8080
+LOG = "/var/log/traefik/traefik.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def until_up(access: Access, hosts: Iterable[Host], timeout: float | None = None
             bool,
             what=f"Traefik at {host.name}",
             timeout=access.params.timeout if timeout is None else timeout,
-            remedy=f"read /var/log/traefik/traefik.log on {host.name}",
+            remedy=f"read {LOG} on {host.name}",
             tolerate=(AccessError,),
         )
 
@@ -133,7 +134,7 @@ def _dashboard(access: Access, host: Host, *, password: bool = True) -> Iterator
                 resource=f"{host.name}, port {DASHBOARD}",
                 expected="an answer of Traefik's API",
                 seen=f"{type(error).__name__}: {error}",
-                remedy=f"on {host.name}: systemctl status traefik; tail /var/log/traefik/traefik.log",
+                remedy=f"on {host.name}: systemctl status traefik; tail {LOG}",
             ) from None
 
 

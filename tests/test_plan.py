@@ -201,3 +201,34 @@ def test_a_step_is_content_with_what_came_before(there: tuple[str, ...], step: s
     wanted = make()
     require_step(wanted, built(wanted, there), step)
     assert plan(wanted, built(wanted, there), step).step == step
+
+
+def test_all_steps_can_be_planned_at_once_before_any_has_run() -> None:
+    wanted = make()
+    with pytest.raises(PrerequisiteError):
+        plan(wanted, {}, "03_traefik")
+    whole = [plan(wanted, {}, step, alone=False) for step in STEPS]
+    assert {action.key for one in whole for action in one.work} == set(wanted.by_key)
+
+
+def test_a_plan_for_machines_says_what_is_done_and_why() -> None:
+    wanted = make(web_servers=1)
+    found = built(make())
+    thing = found["aws:instance:demo-server-aws-test-1"]
+    found[thing.key] = replace(thing, spec={**thing.spec, "tags": {"Consul": "client"}})
+    said = plan(wanted, found, "04_test").as_json()
+    assert said["step"] == "04_test"
+    assert said["counts"] == {"change": 1, "keep": 1, "destroy": 2}
+    assert said["work"][0] == {
+        "verb": "change",
+        "cloud": "aws",
+        "kind": "instance",
+        "name": "demo-server-aws-test-1",
+        "id": f"id of {thing.key}",
+        "reason": "tags.Role is unset, not web",
+        "fields": ["tags"],
+    }
+    assert [(one["verb"], one["name"]) for one in said["work"][1:]] == [
+        ("destroy", "demo-server-aws-test-2"),
+        ("destroy", "demo-server-gcp-test-2"),
+    ]

@@ -134,15 +134,16 @@ CHANGEABLE: Mapping[str, frozenset[str]] = {
 def differences(wanted: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the fields in which ``seen`` is not what is wanted.
 
-    Fields that ``seen`` does not have are not compared. URLs are the same when the shorter is the end of the longer;
-    the order of lists does not matter.
+    Fields that ``seen`` does not have are not compared, but a tag or label that it lacks is a difference. URLs are the
+    same when the shorter is the end of the longer; the order of lists does not matter.
     """
-    return tuple(name for name, value in wanted.items() if name in seen and not _same(value, seen[name]))
+    return tuple(name for name, value in wanted.items() if name in seen and not _same(value, seen[name], name))
 
 
-def _same(wanted: Any, seen: Any) -> bool:
+def _same(wanted: Any, seen: Any, name: str = "") -> bool:
     if isinstance(wanted, Mapping):
-        return isinstance(seen, Mapping) and not differences(wanted, seen)
+        whole = name not in ("tags", "labels") or (isinstance(seen, Mapping) and wanted.keys() <= seen.keys())
+        return whole and isinstance(seen, Mapping) and not differences(wanted, seen)
     if isinstance(wanted, (list, tuple)):
         if not isinstance(seen, (list, tuple)) or len(wanted) != len(seen):
             return False

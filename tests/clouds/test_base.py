@@ -65,3 +65,11 @@ def test_what_can_be_changed_is_a_field_of_its_kind() -> None:
         fields.setdefault(f"{resource.cloud}:{resource.kind}", set()).update(resource.spec)
     for kind, changeable in CHANGEABLE.items():
         assert changeable <= fields[kind], kind
+
+
+def test_a_tag_that_was_taken_off_is_a_difference() -> None:
+    for name in ("tags", "labels"):
+        wanted = {name: {"role": "web", "consul": "client"}}
+        assert differences(wanted, {name: {"role": "web", "consul": "client", "owner": "me"}}) == ()
+        assert differences(wanted, {name: {"role": "web"}}) == (name,)
+        assert differences(wanted, {name: None}) == (name,)

@@ -1,0 +1,161 @@
+"""Hosts that leave their service before they end, and are back in it before the next one goes.
+
+The service is Consul's cluster, which needs its quorum, and the demo, which visitors ask for all the while. Who waits
+for whom is decided by ``rollout``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from . import consul, delivery, traefik, wait
+from .access import Access
+from .errors import AccessError
+from .resources import CloudName, Found, Host
+
+SERVICE = "demo"
+# Lists what is connected to a web server. Kept-alive connections end by themselves after some idle seconds.
+_CONNECTED = "ss -Htn state established '( sport = :80 )'"
+
+
+class Handover:
+    """Takes hosts out of service and brings them into it, over SSH. May be used by several threads at a time.
+
+    Args:
+        access: the way to the hosts.
+        hosts: says which there are now.
+    """
+
+    def __init__(self, access: Access, hosts: Callable[[], tuple[Host, ...]]) -> None:
+        self._access = access
+        self._hosts = hosts
+
+    def retire(self, found: Found) -> None:
+        """Let a host finish what it is doing and leave: a load balancer and a web server their visitors, all their
+        datacenter. One that does not answer any more, and counts as failed, has left already.
+
+        Raises:
+            AccessError: it serves, and cannot be asked to leave.
+            WaitTimeout: others go on counting with it.
+        """
+        host = self._known(found)
+        if host is None:
+            return
+        try:
+            if host.role == "traefik":
+                self._access.run(host, "systemctl stop traefik")  # which ends once its requests are answered
+            consul.leave(self._access, host)
+        except AccessError:
+            if self._counts_on(host):
+                raise
+        if host.role == "consul":
+            self._until_no_peer(host)
+        if host.role == "web":
+            for balancer in self._others(host, "traefik"):
+                self._until_led(balancer, host, led=False)
+            self._until_idle(host)
+
+    def settle(self, found: Found) -> None:
+        """Give a new host its secrets, and return once it does what the one before it did.
+
+        Raises:
+            AccessError, WaitTimeout: it does not come that far.
+        """
+        host = self._known(found)
+        if host is None:
+            return
+        self._access.wait_for([host])
+        delivery.until_booted(self._access, host)
+        delivery.deliver(self._access, [host])
+        servers = self._others(host, "consul")
+        if not servers:
+            return  # the only server starts a cluster of its own, which the rest of its step sets up
+        consul.until_ready(self._access, [host])
+        if host.role == "consul":
+            consul.until_voting(self._access, servers[0], host.name)
+            self._federate(host, servers[0])
+        if host.role == "traefik":
+            traefik.until_up(self._access, [host])
+            for instance in consul.health(self._access, servers[0], SERVICE):
+                if instance.status == "passing":
+                    self._until_led(host, instance)
+        if host.role == "web":
+            consul.register(self._access, [host])
+            for balancer in self._others(host, "traefik"):
+                self._until_led(balancer, host)
+
+    # ---- underneath --------------------------------------------------------------------------------------------
+
+    def _known(self, found: Found) -> Host | None:
+        self._access.hosts = self._hosts()
+        return next((host for host in self._access.hosts if host.id == found.id), None)
+
+    def _others(self, host: Host, role: str) -> list[Host]:
+        return [h for h in self._access.hosts if (h.cloud, h.role) == (host.cloud, role) and h.name != host.name]
+
+    def _counts_on(self, host: Host) -> bool:
+        """Whether its datacenter counts on a host that does not answer; not so where nobody there does.
+
+        Raises:
+            AccessError: the bastion does not answer either, so nothing is known of anybody.
+        """
+        for server in self._others(host, "consul"):
+            try:
+                return host.name in _alive(consul.members(self._access, server))
+            except AccessError:
+                continue
+        self._access.run(self._bastion(host.cloud), "true")
+        return False
+
+    def _bastion(self, cloud: CloudName) -> Host:
+        return next(host for host in self._access.hosts if (host.cloud, host.role) == (cloud, "bastion"))
+
+    def _until_no_peer(self, host: Host) -> None:
+        if servers := self._others(host, "consul"):
+            wait.until(
+                lambda: consul.peers(self._access, servers[0]),
+                lambda peers: host.name not in {peer.name for peer in peers},
+                what=f"{servers[0].name} to go on without {host.name}",
+                timeout=self._access.params.timeout,
+                describe=lambda peers: ", ".join(peer.name for peer in peers),
+                remedy=f"on {servers[0].name}: consul operator raft list-peers",
+                tolerate=(AccessError,),  # as during an election, when the one that left led
+            )
+
+    def _federate(self, host: Host, server: Host) -> None:
+        """Into the WAN pool, if its datacenter is in one with the other."""
+        others = [h for h in self._access.hosts if h.role == "consul" and h.cloud != host.cloud]
+        known = {member.datacenter for member in consul.members(self._access, server, wan=True)}
+        if others and others[0].datacenter in known:
+            consul.join_wan(self._access, [host], others)
+
+    def _until_led(self, balancer: Host, to: Host | consul.Instance, *, led: bool = True) -> None:
+        """Until a load balancer leads, or does not lead any more, to a web server."""
+        address = to.private_ip if isinstance(to, Host) else to.address
+        wait.until(
+            lambda: {url for service in traefik.services(self._access, balancer) for url in service.servers},
+            lambda urls: any(f"//{address}:" in f"{url}:" for url in urls) is led,
+            what=f"{balancer.name} to lead {'' if led else 'no more '}to {address}",
+            timeout=self._access.params.timeout,
+            describe=lambda urls: ", ".join(sorted(urls)) or "nowhere",
+            remedy=f"look at the service's checks in Consul and at {traefik.LOG} on {balancer.name}",
+            tolerate=(AccessError,),
+        )
+
+    def _until_idle(self, host: Host) -> None:
+        """Until nobody is connected to a web server that nobody is led to; one that is down has no visitors."""
+        try:
+            wait.until(
+                lambda: self._access.run(host, _CONNECTED).stdout.split("\n")[:-1],
+                lambda lines: not lines,
+                what=f"the last visitors of {host.name}",
+                timeout=self._access.params.timeout,
+                describe=lambda lines: f"{len(lines)} connections",
+            )
+        except AccessError:
+            if self._counts_on(host):
+                raise
+
+
+def _alive(members: Iterable[consul.Member]) -> set[str]:
+    return {member.name for member in members if member.status == "alive"}
