@@ -23,12 +23,14 @@ class Handover:
 
     Args:
         access: the way to the hosts.
-        hosts: says which there are now.
+        hosts: says which there are now, among those that are wanted.
+        host_of: the host that a found instance is, wanted or not.
     """
 
-    def __init__(self, access: Access, hosts: Callable[[], tuple[Host, ...]]) -> None:
+    def __init__(self, access: Access, hosts: Callable[[], tuple[Host, ...]], host_of: Callable[[Found], Host]) -> None:
         self._access = access
         self._hosts = hosts
+        self._host_of = host_of
 
     def retire(self, found: Found) -> None:
         """Let a host finish what it is doing and leave: a load balancer and a web server their visitors, all their
@@ -39,12 +41,11 @@ class Handover:
             WaitTimeout: others go on counting with it.
         """
         host = self._known(found)
-        if host is None:
-            return
         try:
             if host.role == "traefik":
                 self._access.run(host, "systemctl stop traefik")  # which ends once its requests are answered
             consul.leave(self._access, host)
+            self._access.run(host, "systemctl stop consul")  # so that nothing starts it again meanwhile
         except AccessError:
             if self._counts_on(host):
                 raise
@@ -62,8 +63,6 @@ class Handover:
             AccessError, WaitTimeout: it does not come that far.
         """
         host = self._known(found)
-        if host is None:
-            return
         self._access.wait_for([host])
         delivery.until_booted(self._access, host)
         delivery.deliver(self._access, [host])
@@ -86,9 +85,9 @@ class Handover:
 
     # ---- underneath --------------------------------------------------------------------------------------------
 
-    def _known(self, found: Found) -> Host | None:
+    def _known(self, found: Found) -> Host:
         self._access.hosts = self._hosts()
-        return next((host for host in self._access.hosts if host.id == found.id), None)
+        return self._host_of(found)
 
     def _others(self, host: Host, role: str) -> list[Host]:
         return [h for h in self._access.hosts if (h.cloud, h.role) == (host.cloud, role) and h.name != host.name]

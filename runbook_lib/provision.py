@@ -127,23 +127,25 @@ def hosts_of(topology: Topology, found: Mapping[str, Found]) -> tuple[Host, ...]
             Host(f"bastion-{cloud}", cloud, "bastion", "", region[cloud], "", "", address, "existing")
             for cloud, address in given.items()
         )
-    for node in topology.nodes:
-        if thing := found.get(node.key):
-            seen = thing.attributes
-            known.append(
-                Host(
-                    name=node.name,
-                    cloud=node.cloud,
-                    role=node.role,
-                    zone=seen["zone"],
-                    datacenter=region[node.cloud],
-                    id=thing.id,
-                    private_ip=seen["private_ip"],
-                    public_ip=seen["public_ip"],
-                    state=seen["state"],
-                )
-            )
+    known += (host_of(topology, found[node.key]) for node in topology.nodes if node.key in found)
     return tuple(known)
+
+
+def host_of(topology: Topology, found: Found) -> Host:
+    """An instance that was found, wanted or not, as a host. Pure."""
+    cloud: CloudName = "aws" if found.key.startswith("aws:") else "gcp"
+    seen = found.attributes
+    return Host(
+        name=found.key.split(":", 2)[2].partition("#")[0].removeprefix(f"{topology.deployment}-"),
+        cloud=cloud,
+        role=seen["role"],
+        zone=seen["zone"],
+        datacenter=topology.params.aws_region if cloud == "aws" else topology.params.gcp_region,
+        id=found.id,
+        private_ip=seen["private_ip"],
+        public_ip=seen["public_ip"],
+        state=seen["state"],
+    )
 
 
 class _Run:

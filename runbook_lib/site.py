@@ -180,7 +180,9 @@ class Site:
 
     def _service(self, plan: Plan) -> Handover | None:
         """What takes hosts out of service and brings them in, where a plan has such hosts."""
-        return Handover(self.access, self.hosts) if rollout.order(plan).retire else None
+        if not rollout.order(plan).retire:
+            return None
+        return Handover(self.access, self.hosts, lambda found: provision.host_of(self.topology, found))
 
     def _require_federation(self, step: str) -> None:
         """02_federate leaves no trace in the clouds, so Consul is asked whether it has run."""

@@ -34,7 +34,8 @@ class Visitors:
     """Ask for a name all the while (a context manager), each request at one of the name's addresses in turn.
 
     The name's record is health-checked, as DNS services offer it: the load balancers that the clouds list and that
-    last answered the check. Where an address takes no connection or drops it, the next is tried; any answer counts.
+    last answered the check. Where an address takes no connection or drops it, the next is tried; any answer counts. A
+    load balancer that is just ending may hold a late visitor for ten seconds (its grace time) before it lets go.
 
     Args:
         params: domain and way to public addresses.
@@ -102,7 +103,7 @@ class Visitors:
     def _client(self) -> httpx.Client:
         none = httpx.Limits(max_keepalive_connections=0)
         proxy = self._params.internet_proxy or None
-        return httpx.Client(proxy=proxy, trust_env=False, timeout=httpx.Timeout(10, connect=2), limits=none)
+        return httpx.Client(proxy=proxy, trust_env=False, timeout=httpx.Timeout(30, connect=2), limits=none)
 
     def _ask(self, client: httpx.Client, address: str, domain: str) -> tuple[str, str, bool]:
         """The server that answered, what was said, and whether anything was."""
