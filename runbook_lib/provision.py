@@ -135,10 +135,12 @@ def host_of(topology: Topology, found: Found) -> Host:
     """An instance that was found, wanted or not, as a host. Pure."""
     cloud: CloudName = "aws" if found.key.startswith("aws:") else "gcp"
     seen = found.attributes
+    # Somebody may have taken off the tag that tells the role.
+    role = next((node.role for node in topology.nodes if node.key == found.key), "") or seen["role"]
     return Host(
         name=found.key.split(":", 2)[2].partition("#")[0].removeprefix(f"{topology.deployment}-"),
         cloud=cloud,
-        role=seen["role"],
+        role=role,
         zone=seen["zone"],
         datacenter=topology.params.aws_region if cloud == "aws" else topology.params.gcp_region,
         id=found.id,

@@ -210,9 +210,12 @@ class Watch:
 
         def agreed(seen: dict[str, list[Answer]]) -> bool:
             return all(
-                len(given) == rounds and {answer.server for answer in given if answer.ok} == wanted[name]
+                len(given) == rounds
+                and {answer.server for answer in given if answer.ok} == wanted[name]
+                # Where no web server is in rotation, no answer is the right one.
+                and all(answer.ok is bool(wanted[name]) for answer in given)
                 for name, given in seen.items()
-            ) and all(answer.ok for given in seen.values() for answer in given)
+            )
 
         seen = wait.until(
             last,
@@ -258,6 +261,7 @@ class Outage:
         left: from when on no load balancer led to it.
         started: when it was started.
         returned: from when on every load balancer led to it again.
+        alone: whether its cloud has no other web server, so that nobody answered while it was away.
     """
 
     server: str
@@ -266,6 +270,7 @@ class Outage:
     left: float
     started: float
     returned: float
+    alone: bool = False
 
     def between(self, begin: float, end: float = float("inf")) -> tuple[Answer, ...]:
         """Answers to what was asked in a span of time."""
@@ -307,7 +312,8 @@ def outage(access: Access, host: Host, *, unit: str = "demo-web", after: float =
             access.run(host, f"systemctl start {unit}")
         returned = watch.until_only(webs)
         time.sleep(after)
-    return Outage(server_name(access.params, host), watch.answers, stopped, left, started, returned)
+    name = server_name(access.params, host)
+    return Outage(name, watch.answers, stopped, left, started, returned, alone=len(webs) == 1)
 
 
 def served_by(body: str) -> str:

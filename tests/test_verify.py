@@ -146,11 +146,12 @@ def test_a_web_server_that_did_not_answer_is_noticed(spoil: Any) -> None:
     assert failed(checks) == ["server-aws-traefik-1: answered by"]
 
 
-def outage(*, spoiled_at: float = -1, server: str = "") -> Outage:
+def outage(*, spoiled_at: float = -1, server: str = "", only: bool = False) -> Outage:
     """Sixty seconds, a request each: stopped at 10, left at 12, started at 30, returned at 40; one is spoiled."""
 
     def at(moment: int) -> Answer:
-        name = "web-2" if moment % 2 or 12 <= moment < 40 else "web-1"
+        other = "" if only else "web-2"
+        name = other if (moment % 2 and not only) or 12 <= moment < 40 else "web-1"
         name = server if moment == spoiled_at else name
         return Answer("traefik-1", 200 if name else 502, name, 0.01, float(moment), "")
 
@@ -169,6 +170,9 @@ def outage(*, spoiled_at: float = -1, server: str = "") -> Outage:
         (replace(outage(), returned=59.0), ["answers by web-1 after its return"]),
         (replace(outage(), answers=outage().answers[11:]), ["requests while it was watched"]),
         (replace(outage(), left=30.0), ["requests while it was away"]),
+        (replace(outage(), alone=True), ["failed requests once the only one had left"]),
+        (replace(outage(only=True), alone=True), []),
+        (outage(only=True), ["failed requests once it had left"]),
     ],
 )
 def test_an_outage_is_judged(seen: Outage, expected: list[str]) -> None:

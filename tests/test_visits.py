@@ -126,6 +126,8 @@ def test_watching_a_server_leave_and_return(port: int) -> None:
         Balancer.rotation = ()
         with pytest.raises(WaitTimeout, match="server-gcp-test-2"):
             watch.until_only(WEB, timeout=0.2)
+        nobody = watch.until_only([])  # no answer is the right one then
+        assert not [answer for answer in watch.since(nobody) if answer.ok]
     assert watch.failures()[-1].status == 503
 
 
