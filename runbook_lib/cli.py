@@ -188,8 +188,12 @@ def show_plan(step: str, as_json: bool, files: Sequence[Path], values: Sequence[
         return
     for one in made:
         shown = show(one)
-        console.table(shown.caption, shown.titles, shown.rows)
-        click.echo(f"plan {plan_hash(one, recorded)}")
+        if one.work:
+            console.table(shown.caption, shown.titles, shown.rows)
+        else:
+            click.echo(shown.caption)
+        if one.work or step:
+            click.echo(f"plan {plan_hash(one, recorded)}")
 
 
 @runbook.command()
