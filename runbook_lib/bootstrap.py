@@ -96,7 +96,7 @@ def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -
         config |= {
             "server": True,
             "ui": True,
-            "bootstrap_expect": params.consul_servers,
+            "bootstrap_expect": bootstrap_expect(params),
             "retry_interval_wan": f"{params.consul_retry_interval}s",
             "performance": {"raft_multiplier": params.consul_raft_multiplier},
         }
@@ -116,6 +116,15 @@ def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -
         # No token, no right. An agent that cannot reach its servers goes on with what it knew of a token.
         "acl": {"enabled": True, "default_policy": "deny", "down_policy": "extend-cache"},
     }
+
+
+def bootstrap_expect(params: Params) -> int:
+    """How many servers elect the first leader: the article's three, or one. Further ones join those.
+
+    The number is of use to a cluster that has never had a leader. If it grew with the servers, adding two would replace
+    the three that are there.
+    """
+    return min(3, params.consul_servers)
 
 
 def traefik_config(params: Params) -> dict[str, Any]:

@@ -167,12 +167,17 @@ def health(access: Access, host: Host, service: str, dc: str | None = None) -> t
 
 
 def ready(access: Access, host: Host) -> bool:
-    """Whether the agent serves: a leader is known AND the catalogue has content (an open port means neither)."""
+    """Whether the agent serves: a leader is known AND the catalogue has content (an open port means neither).
+
+    A server serves once it votes, too. One that joins later than the first listens for ten seconds before (Consul's
+    autopilot, ``server_stabilization_time``).
+    """
     with agent(access, host) as there:
         if not there.status.leader():
             return False
         index, _ = there.catalog.nodes()
-    return int(index) >= 2
+    voters = {peer.name for peer in peers(access, host) if peer.voter} if host.role == "consul" else {host.name}
+    return int(index) >= 2 and host.name in voters
 
 
 def discovered(access: Access, host: Host) -> tuple[Discovery, ...]:
@@ -205,7 +210,7 @@ def until_ready(access: Access, hosts: Iterable[Host], timeout: float | None = N
         wait.until(
             lambda: ready(access, host),
             bool,
-            what=f"a leader and a catalogue at {host.name}",
+            what=f"a leader, a catalogue{' and a vote' if host.role == 'consul' else ''} at {host.name}",
             timeout=access.params.timeout if timeout is None else timeout,
             remedy=f"read {LOG} on {host.name}: did auto-join find its servers?",
             tolerate=(AccessError,),
@@ -238,26 +243,6 @@ def until_alive(
         timeout=access.params.timeout if timeout is None else timeout,
         describe=lambda seen: ", ".join(f"{member.name} {member.status}" for member in seen) or "nobody",
         remedy="are Serf's ports (8301 LAN, 8302 WAN, TCP and UDP) open between them?",
-        tolerate=(AccessError,),
-    )
-
-
-def until_voting(access: Access, host: Host, name: str) -> None:
-    """Return once a server votes in the datacenter of another one, which is asked.
-
-    A server that joins later than the first ones listens for ten seconds before it votes (Consul's autopilot,
-    ``server_stabilization_time``).
-
-    Raises:
-        WaitTimeout: with the peers last seen.
-    """
-    wait.until(
-        lambda: peers(access, host),
-        lambda seen: name in {peer.name for peer in seen if peer.voter},
-        what=f"{name} to vote",
-        timeout=access.params.timeout,
-        describe=lambda seen: ", ".join(f"{peer.name}{'' if peer.voter else ' (listens)'}" for peer in seen),
-        remedy=f"read {LOG} on {name}",
         tolerate=(AccessError,),
     )
 

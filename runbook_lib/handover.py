@@ -71,7 +71,6 @@ class Handover:
             return  # the only server starts a cluster of its own, which the rest of its step sets up
         consul.until_ready(self._access, [host])
         if host.role == "consul":
-            consul.until_voting(self._access, servers[0], host.name)
             self._federate(host, servers[0])
         if host.role == "traefik":
             traefik.until_up(self._access, [host])

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from . import consul, traefik, visits, wait
-from .bootstrap import FINISHED, RETRY_JOIN
+from .bootstrap import FINISHED, RETRY_JOIN, bootstrap_expect
 from .checks import Check, at_least, contains, equal, is_true
 from .errors import AccessError
 from .params import Params
@@ -155,7 +155,7 @@ def host_setup(site: Site, cloud: CloudName) -> Iterator[Check]:
                 (site.datacenter(cloud), host.private_ip),
                 (config["datacenter"], config["bind_addr"]),
             ),
-            equal(f"{host.name}: servers awaited", site.params.consul_servers, config["bootstrap_expect"]),
+            equal(f"{host.name}: servers awaited", bootstrap_expect(site.params), config["bootstrap_expect"]),
             equal(f"{host.name}: data", "/var/consul", config["data_dir"]),
             equal(f"{host.name}: runs as", ["consul"], owner),
             equal(f"{host.name}: restarts", ["on-failure"], re.findall(r"^Restart=(.*)$", unit, re.MULTILINE)),

@@ -49,8 +49,15 @@ def test_other_roles_are_clients(role: str) -> None:
     assert "server" not in config and "bootstrap_expect" not in config
 
 
-def test_the_number_of_servers_is_what_consul_waits_for() -> None:
-    assert bootstrap.consul_config(Params(consul_servers=5), "aws", "consul", "x")["bootstrap_expect"] == 5
+@pytest.mark.parametrize(("servers", "expected"), [(1, 1), (3, 3), (5, 3), (7, 3)])
+def test_three_servers_elect_the_first_leader_and_more_join_them(servers: int, expected: int) -> None:
+    config = bootstrap.consul_config(Params(consul_servers=servers), "aws", "consul", "x")
+    assert config["bootstrap_expect"] == expected
+
+
+def test_more_servers_leave_the_scripts_of_the_others_as_they_are() -> None:
+    few, many = (bootstrap.script(Params(consul_servers=n), "gcp", "consul", "server-gcp-consul-1") for n in (3, 7))
+    assert few == many
 
 
 def test_the_configuration_in_the_script_is_the_one_shown() -> None:
