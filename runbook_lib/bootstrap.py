@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from . import releases
 from .params import Params
 from .resources import CloudName
 
@@ -66,8 +67,7 @@ def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
         deployment=params.deployment,
         parts=parts,
         resolver=RESOLVER[cloud],
-        consul_version=params.consul_version,
-        traefik_version=params.traefik_version,
+        releases={program: _release(params, program) for program in releases.PROGRAMS},
         private_network=params.gcp_private_subnet,
         hardened=params.security == "hardened",
         boot_record=BOOT_RECORD,
@@ -77,6 +77,13 @@ def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:
         traefik_config=traefik_text(params).rstrip(),
         dashboard_config=yaml.safe_dump(dashboard_config(), sort_keys=False).rstrip(),
     )
+
+
+def _release(params: Params, program: releases.Program) -> str:
+    """The words after ``release`` in a script: program, version, URL of the archive, its checksums."""
+    version, given = getattr(params, f"{program}_version"), getattr(params, f"{program}_sha256")
+    where = releases.url(program, version, "$(dpkg --print-architecture)", params.release_mirror)
+    return f'{program} {version} "{where}" "{" ".join(releases.checksums(program, version, given))}"'
 
 
 def consul_config(params: Params, cloud: CloudName, role: str, node_name: str) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from . import events, references
+from . import events, references, releases
 from .errors import ParameterError
+from .refusals import explain
 
 # A value that others are looked up by, or that loosens a rule, is written out.
 _NO_REFERENCE = frozenset({"deployment", "secret_store"})
@@ -105,14 +106,27 @@ class Params(BaseModel):
         "", description="terraform.tfstate of an existing network layer; empty to create one"
     )
 
-    consul_version: StrictStr = Field("1.8.7", description="Consul release that instances install if they have none")
+    consul_version: StrictStr = Field(
+        "1.8.7", description="Consul release that instances install unless their image has it"
+    )
+    consul_sha256: StrictStr = Field(
+        "none", description="SHA-256 of its archive; empty: the pinned one; none: the image brings Consul"
+    )
     consul_raft_multiplier: StrictInt = Field(
         1, ge=1, le=10, description="Raft timing; 1 is fastest, 5 is Consul's default"
     )
     consul_retry_interval: StrictInt = Field(
         1, ge=1, le=60, description="seconds between attempts to join; Consul's default is 30"
     )
-    traefik_version: StrictStr = Field("3.7.15", description="Traefik release that instances install if they have none")
+    traefik_version: StrictStr = Field(
+        "3.7.15", description="Traefik release that instances install unless their image has it"
+    )
+    traefik_sha256: StrictStr = Field(
+        "none", description="SHA-256 of its archive; empty: the pinned one; none: the image brings Traefik"
+    )
+    release_mirror: StrictStr = Field(
+        "", description="URL of a mirror that archives are fetched from; empty: their publishers"
+    )
     timeout: StrictInt = Field(600, ge=1, description="seconds to wait for anything before giving up")
 
     # ---- reading -----------------------------------------------------------------------------------------
@@ -146,7 +160,7 @@ class Params(BaseModel):
         try:
             made = cls(**{**values, **found})
         except ValidationError as error:
-            problem = _explain(error, source, led, found)
+            problem = explain(error, source, led, found)
         else:
             made._references.update(led)
             return made
@@ -219,6 +233,16 @@ class Params(BaseModel):
     def _version(cls, value: str) -> str:
         return _match(value, r"\d+\.\d+\.\d+", "a release such as 1.8.7")
 
+    @field_validator("consul_sha256", "traefik_sha256")
+    @classmethod
+    def _checksum(cls, value: str) -> str:
+        return value and _match(value, releases.CHECKSUMS, "64 hexadecimal digits (or several such), none, or empty")
+
+    @field_validator("release_mirror")
+    @classmethod
+    def _mirror(cls, value: str) -> str:
+        return value and _match(value, r"https://[\w.-]+(:\d+)?(/[\w.~-]+)*", "empty, or https://HOST[:PORT][/PATH]")
+
     @field_validator("aws_asn", "gcp_asn")
     @classmethod
     def _private_asn(cls, value: int) -> int:
@@ -263,6 +287,10 @@ class Params(BaseModel):
                         "security: hardened on the real clouds, as the article's set-up has neither encryption nor"
                         f" access control (security_override: true insists)|{self.security}"
                     )
+        for program in releases.PROGRAMS:
+            version, given = getattr(self, f"{program}_version"), getattr(self, f"{program}_sha256")
+            if lacking := releases.lacking(program, version, given):
+                raise ValueError(f"{program}_sha256: {lacking}|{given}")
         for cloud, region, zones in (
             ("aws", self.aws_region, self.aws_zones),
             ("gcp", self.gcp_region, self.gcp_zones),
@@ -350,27 +378,3 @@ def _match(value: str, pattern: str, expected: str) -> str:
     if not re.fullmatch(pattern, value):
         raise ValueError(expected)
     return value
-
-
-def _explain(error: ValidationError, source: str, led: Mapping[str, str], found: Mapping[str, str]) -> ParameterError:
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if first["loc"]:
-        field, expected, seen = str(first["loc"][0]), message, repr(first["input"])
-    else:
-        field, _, rest = message.partition(": ")
-        expected, _, value = rest.partition("|")
-        seen = repr(value)
-    for name, value in found.items():
-        if name == field:
-            # What is in brackets may quote a part of the value.
-            expected, seen = expected.partition(" (")[0], led[name]
-        expected, seen = expected.replace(value, led[name]), seen.replace(value, led[name])
-    count = error.error_count()
-    return ParameterError(
-        f"the parameter {field} cannot be used" + (f" (and {count - 1} more are wrong)" if count > 1 else ""),
-        resource=field,
-        expected=expected,
-        seen=f"{seen} (from {source})",
-        remedy=f"correct {field}; nothing was created",
-    )

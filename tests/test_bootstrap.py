@@ -118,6 +118,40 @@ def test_the_dashboard_asks_for_a_password_unless_it_is_the_article_s() -> None:
     assert (router["entryPoints"], router["middlewares"][0]) == (["traefik"], "password")
 
 
+@pytest.mark.parametrize(
+    ("change", "roles"),
+    [
+        ({"traefik_version": "3.7.16"}, {"traefik"}),
+        ({"traefik_sha256": "7" * 64}, {"traefik"}),
+        ({"consul_version": "1.8.8"}, {"consul", "traefik", "web"}),
+        ({"consul_sha256": "c" * 64}, {"consul", "traefik", "web"}),
+    ],
+)
+def test_another_release_changes_only_the_hosts_that_run_it(change: dict[str, str], roles: set[str]) -> None:
+    before, after = Params(), Params.parse(change, source="test")
+    changed = {
+        role
+        for cloud, role in EVERY
+        if bootstrap.script(before, cloud, role, "x") != bootstrap.script(after, cloud, role, "x")
+    }
+    assert changed == roles
+
+
+def test_an_archive_is_fetched_by_checksums_that_the_script_brings() -> None:
+    params = Params(
+        consul_sha256="c" * 64, traefik_version="3.7.5", traefik_sha256="", release_mirror="https://m.test/x"
+    )
+    script = bootstrap.script(params, "gcp", "traefik", "x")
+    consul = f'"https://m.test/x/consul/1.8.7/consul_1.8.7_linux_$(dpkg --print-architecture).zip" "{"c" * 64}"'
+    assert f"\nrelease consul 1.8.7 {consul}\n" in script
+    assert re.search(r"\nrelease traefik 3\.7\.5 \S+ \S+\.tar\.gz\" \"[0-9a-f]{64} [0-9a-f]{64}\"\n", script)
+    assert "SHA256SUMS" not in script, "the publisher's list comes from where the archive comes"
+
+
+def test_an_image_that_brings_everything_makes_the_script_fetch_nothing() -> None:
+    assert re.search(r'\nrelease consul 1\.8\.7 "\S+ \S+" ""\n', bootstrap.script(Params(), "aws", "consul", "x"))
+
+
 def test_no_service_runs_as_root_but_dnsmasq_which_drops_its_rights() -> None:
     for cloud, role in EVERY:
         script = bootstrap.script(Params(), cloud, role, "x")

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
+from runbook_lib import releases
 from runbook_lib.errors import ParameterError
 from runbook_lib.params import Params, help_lines, read_file
 
 FOLDER = Path(__file__).resolve().parents[1] / "params"
-PLACEHOLDER = {"gcp_project": "my-project-42"}
+PLACEHOLDER = {"gcp_project": "my-project-42", "consul_sha256": "c" * 64, "traefik_sha256": "7" * 64}
 
 
 def test_the_lab_s_file_is_the_defaults_and_complete() -> None:
@@ -35,6 +36,8 @@ def test_the_real_clouds_file_is_complete_and_differs_where_it_says() -> None:
         "keys",
         "timeout",
         "approval",
+        "consul_sha256",
+        "traefik_sha256",
     }
 
 
@@ -42,6 +45,26 @@ def test_the_real_clouds_file_is_refused_until_a_project_is_named() -> None:
     with pytest.raises(ParameterError, match=r"gcp_project.*\n.*gcp_project\n.*project ID") as refused:
         Params.load(FOLDER / "aws-gcp.yaml")
     assert "REPLACE-WITH-YOUR-PROJECT-ID" in str(refused.value)
+
+
+@pytest.mark.parametrize("program", releases.PROGRAMS)
+def test_the_real_clouds_file_is_refused_until_it_tells_the_checksums(program: releases.Program) -> None:
+    given = {name: value for name, value in PLACEHOLDER.items() if name != f"{program}_sha256"}
+    with pytest.raises(ParameterError) as refused:
+        Params.load(FOLDER / "aws-gcp.yaml", overrides=given)
+    assert refused.value.resource == f"{program}_sha256"
+    version = getattr(Params(), f"{program}_version")
+    assert f"curl -sSL {releases.sums_url(program, version)} prints it" in str(refused.value.expected)
+
+
+def test_a_pinned_release_needs_no_checksum() -> None:
+    pinned = {"traefik_version": "3.7.5", "traefik_sha256": ""}
+    assert Params.parse(pinned, source="test").traefik_version == "3.7.5"
+
+
+def test_a_checksum_may_be_given_for_each_architecture() -> None:
+    several = f"{'a' * 64} {'b' * 64}"
+    assert Params.parse({"consul_sha256": several}, source="test").consul_sha256 == several
 
 
 @pytest.mark.parametrize("name", ["lab.yaml", "aws-gcp.yaml"])
@@ -80,6 +103,14 @@ def test_each_parameter_of_a_file_is_explained(name: str) -> None:
         ({"aws_endpoint": "localhost:4560"}, "aws_endpoint"),
         ({"internet_proxy": "http://127.0.0.1:1"}, "internet_proxy"),
         ({"consul_version": "1.8"}, "consul_version"),
+        ({"consul_sha256": "c" * 63}, "consul_sha256"),
+        ({"consul_sha256": "C" * 64}, "consul_sha256"),
+        ({"consul_sha256": "c" * 64 + "\n"}, "consul_sha256"),
+        ({"traefik_sha256": ""}, "traefik_sha256"),
+        ({"traefik_version": "3.7.5", "traefik_sha256": "any"}, "traefik_sha256"),
+        ({"release_mirror": "http://mirror.example.org"}, "release_mirror"),
+        ({"release_mirror": "https://mirror.example.org/"}, "release_mirror"),
+        ({"release_mirror": 'https://mirror.example.org/"$(reboot)"'}, "release_mirror"),
         ({"timeout": 0}, "timeout"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from . import faults, host
+from .model import MIRROR_NAME
 from .vpn import control
 
 _name = click.option("--name", default=host.DEFAULT_NAME, show_default=True, help="which lab")
@@ -85,13 +86,20 @@ def list_labs() -> None:
 
 @lab.command()
 @_name
-def params(name: str) -> None:
+@click.option("--bare", is_flag=True, help="with images that lack Consul and Traefik, which come from the lab's mirror")
+def params(name: str, bare: bool) -> None:
     """The lines of a parameter file that lead the notebooks to this lab (for labs of other names)."""
     found = host.find(name)
     home = Path(found.home)
     click.echo(f"aws_endpoint: {found.aws_endpoint}\naws_credentials: {home / 'aws-credentials'}")
     click.echo(f"gcp_endpoint: {found.gcp_endpoint}\ngcp_credentials: {home / 'gcp-credentials.json'}")
     click.echo(f"internet_proxy: {found.internet_proxy}")
+    if bare:
+        click.echo('aws_image: "debian-12-bare-amd64-*"')
+        click.echo("gcp_image: projects/debian-cloud/global/images/family/debian-12-bare")
+        click.echo(f"release_mirror: https://{MIRROR_NAME}")
+        for archive in found.releases():
+            click.echo(f'{archive.program}_version: "{archive.version}"\n{archive.program}_sha256: {archive.sha256}')
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})

@@ -24,6 +24,7 @@ from typing import Any
 
 from . import abilities, tools
 from .errors import LabError
+from .mirror import Archive, Mirror
 from .vpn.control import describe
 
 # Where labs keep their status, consoles and credentials; params/lab.yaml points here.
@@ -93,6 +94,14 @@ class Lab:
         names = ", ".join(n["name"] for n in (found or nodes)) or "none"
         many = "more than one instance is" if found else "no instance is"
         raise LabError(f"{many} called {name} in the lab {self.name}", remedy=f"name one of: {names}")
+
+    def releases(self) -> tuple[Archive, ...]:
+        """What the lab's mirror has; packed now, if nobody has asked for it yet.
+
+        Raises:
+            LabError: as ``Mirror.archives``.
+        """
+        return Mirror(Path(self.home), {name: str(tools.path(name)) for name in ("consul", "traefik")}).archives()
 
     def inside(self) -> list[str]:
         """The words before a command that shall run in the lab's world (its internet)."""

@@ -1,14 +1,14 @@
-"""The one image that instances boot: this machine's /usr, read-only, and an /etc, /var and /usr/local of its own.
+"""The image that instances boot: this machine's /usr, read-only, and an /etc, /var and /usr/local of its own.
 
 It is a prepared image: Consul, Traefik, dnsmasq and Apache are on it already, as they would be on an image
-that an operator baked; boot scripts find them and have nothing to install.
+that an operator baked; boot scripts find them and have nothing to install. A bare one lacks Consul and Traefik.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 SOURCE = Path(__file__).parent / "rootfs"
@@ -28,6 +28,11 @@ _FROM_HOST = (
 )
 # What an instance may write in all; memory is used for what it does write. One of the walk writes 2 MiB, mostly /etc.
 DISK_MIB = 256
+# A bare image's instances install Consul and Traefik there, 260 MB.
+BARE_DISK_MIB = 640
+# Where programs of this machine stand in an instance; links in /usr/local/bin lead to them, as what is installed there
+# later takes a link's place and could not take theirs.
+_TOOLS = "/usr/local/lib/lab"
 _CERTIFICATES = "ssl/certs/ca-certificates.crt"
 _USR_LOCAL = ("bin", "sbin", "lib", "share")
 
@@ -74,15 +79,23 @@ def build(target: Path, authority: str) -> None:
         placed.chmod(0o755)
 
 
-def instantiate(image: Path, disk: Path) -> None:
+def instantiate(image: Path, disk: Path, tools: Iterable[str]) -> None:
     """Give an instance a disk of its own: a copy of the image's writable part, in a file system of its own size.
 
     A full one is full for this instance alone, as the clouds' disks are.
+
+    Args:
+        image: what ``build`` laid out.
+        disk: the instance's own folder, to be made.
+        tools: programs of this machine that the image brings; none for a bare one.
     """
+    names = list(tools)
     disk.mkdir()
-    size = f"size={DISK_MIB}m,mode=0755"
+    size = f"size={DISK_MIB if names else BARE_DISK_MIB}m,mode=0755"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, disk.name, str(disk)], check=True)
     subprocess.run(["cp", "-a", "--", f"{image}/.", str(disk)], check=True)
+    for name in names:
+        (disk / "usr-local/bin" / name).symlink_to(f"{_TOOLS}/{name}")
 
 
 def remove(disk: Path) -> None:
@@ -93,13 +106,14 @@ def remove(disk: Path) -> None:
         shutil.rmtree(disk, ignore_errors=True)
 
 
-def binds(disk: Path, tools: Mapping[str, str], python_path: str) -> list[str]:
+def binds(disk: Path, tools: Mapping[str, str], python_path: str, absent: Iterable[str] = ()) -> list[str]:
     """bubblewrap's arguments that make an instance's file tree.
 
     Args:
         disk: the instance's own folder.
         tools: name -> path of programs that this machine may keep outside /usr.
         python_path: folder that holds the package ``systemctl2``.
+        absent: paths in this machine's /usr that the image does not have.
     """
     tree = ["--ro-bind", "/usr", "/usr"]
     # The units of whatever else is installed on this machine are not the image's.
@@ -111,10 +125,19 @@ def binds(disk: Path, tools: Mapping[str, str], python_path: str) -> list[str]:
         tree += ["--bind", str(disk / name), f"/{name}"]
     tree += ["--bind", str(disk / "usr-local"), "/usr/local"]
     for name, path in tools.items():
-        tree += ["--ro-bind", path, f"/usr/local/bin/{name}"]
+        tree += ["--ro-bind", path, f"{_TOOLS}/{name}"]
+    for hidden in absent:
+        # A file that nobody can execute is no command.
+        tree += ["--ro-bind", "/dev/null", hidden]
     tree += ["--ro-bind", f"{python_path}/systemctl2", "/usr/local/lib/systemctl2"]
     tree += ["--tmpfs", "/run", "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--dir", "/mnt"]
     return tree
+
+
+def installed(names: Iterable[str]) -> tuple[str, ...]:
+    """The paths at which this machine's own /usr has programs, so that a bare image can be without them."""
+    places = [Path("/usr", folder, name) for name in names for folder in ("bin", "sbin")]
+    return tuple(str(place) for place in places if place.exists())
 
 
 def _accounts() -> list[str]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -67,10 +67,16 @@ class Instance:
             self.namespace,
         )
 
-    def install(self, base: Path, authorized_keys: str) -> None:
-        """Lay out the disk at first boot, and what a guest agent renews at each boot."""
+    def install(self, base: Path, authorized_keys: str, tools: Iterable[str]) -> None:
+        """Lay out the disk at first boot, and what a guest agent renews at each boot.
+
+        Args:
+            base: the image's writable part.
+            authorized_keys: who may log in.
+            tools: names of programs that a prepared image has.
+        """
         if not self.disk.exists():
-            image.instantiate(base, self.disk)
+            image.instantiate(base, self.disk, () if self.machine.bare else tools)
         full, short = self.machine.hostname, self._hostname()
         (self.disk / "etc/hostname").write_text(f"{short}\n")
         (self.disk / "etc/hosts").write_text(f"127.0.0.1 localhost\n{self.machine.private_ip} {full} {short}\n")
@@ -88,15 +94,16 @@ class Instance:
         """Switch on.
 
         Args:
-            tools: programs to find in /usr/local/bin.
+            tools: name -> path of programs that a prepared image has.
             python_path: folder of the ``systemctl2`` package.
             ended: called once, from another thread, when the instance's first process is gone.
         """
         read, write = os.pipe()
+        bare = self.machine.bare
         command = [
             *netns.enter(self.namespace),
             "bwrap",
-            *image.binds(self.disk, tools, python_path),
+            *image.binds(self.disk, {} if bare else tools, python_path, image.installed(tools) if bare else ()),
             *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--as-pid-1"),
             *("--hostname", self._hostname(), "--info-fd", str(write), "--chdir", "/", "--new-session"),
             *("--", "/usr/local/sbin/init"),

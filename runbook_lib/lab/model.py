@@ -15,6 +15,8 @@ CloudName = Literal["aws", "gcp"]
 # Documentation ranges (RFC 5737) play the internet, so that no address of the lab belongs to anybody.
 OPERATOR = "192.0.2.1"
 API_ADDRESS: Mapping[CloudName, str] = {"aws": "192.0.2.10", "gcp": "192.0.2.20"}
+# A mirror of the publishers' releases, under a name that nobody can own (RFC 6761).
+MIRROR_ADDRESS, MIRROR_NAME = "192.0.2.30", "releases.test"
 PUBLIC: Mapping[CloudName, str] = {"aws": "198.51.100.0/24", "gcp": "203.0.113.0/24"}
 METADATA = "169.254.169.254"
 # Every instance resolves names here; on AWS the resolver has an address of its own.
@@ -105,6 +107,7 @@ class Machine:
         zone: full zone name.
         script: user data / startup script, run as root at boot.
         powered: whether it should be running; one that is stopped keeps its disk.
+        bare: whether its image lacks Consul and Traefik.
     """
 
     cloud: CloudName
@@ -117,6 +120,7 @@ class Machine:
     public_ip: str | None
     script: str = ""
     powered: bool = True
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer
 
 from . import fabric, netns, web
-from .model import API_ADDRESS, METADATA, OPERATOR, RESOLVER, Machine, Network
+from .model import API_ADDRESS, METADATA, MIRROR_ADDRESS, MIRROR_NAME, OPERATOR, RESOLVER, Machine, Network
 
 Metadata = Callable[[str, dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -156,7 +156,7 @@ class Router:
 
     def _serve_names(self) -> None:
         self._hosts.mkdir(parents=True)
-        # The resolver knows the clouds' API names and the network's own hosts; the lab has no other internet.
+        # The resolver knows the clouds' API names, the mirror and the network's own hosts: all of the lab's internet.
         self._resolver = subprocess.Popen(
             [
                 *netns.enter(self.namespace),
@@ -171,6 +171,7 @@ class Router:
                 f"--address=/amazonaws.com/{API_ADDRESS['aws']}",
                 f"--address=/googleapis.com/{API_ADDRESS['gcp']}",
                 f"--address=/metadata.google.internal/{METADATA}",
+                f"--address=/{MIRROR_NAME}/{MIRROR_ADDRESS}",
                 "--local=/#/",
                 "--user=root",
                 "--pid-file",

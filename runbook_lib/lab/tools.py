@@ -157,6 +157,15 @@ def path(name: str) -> Path:
     return tool.path
 
 
+def version_of(name: str) -> str | None:
+    """What one tool says of itself.
+
+    Raises:
+        KeyError: the lab has no such tool.
+    """
+    return _version({tool.name: tool for tool in find()}[name])
+
+
 def require() -> tuple[str, ...]:
     """Refuse to go on unless this machine can run the lab.
 

@@ -26,7 +26,8 @@ from . import image, netns, socks, tools, web
 from .ec2 import Ec2
 from .gce import Gce
 from .machine import Instance
-from .model import API_ADDRESS, OPERATOR, Cloud, Machine, Network, TunnelStatus
+from .mirror import Mirror
+from .model import API_ADDRESS, MIRROR_ADDRESS, MIRROR_NAME, OPERATOR, Cloud, Machine, Network, TunnelStatus
 from .router import Router
 from .vpn.carriers import carrier
 from .vpn.control import REPORT
@@ -64,6 +65,7 @@ class World:
         self._tools = {name: str(tools.path(name)) for name in ("consul", "traefik")}
         self._python_path = str(tools.path("systemctl").parent.parent)
         self._authority = web.Authority()
+        self._mirror = Mirror(home, self._tools)
         news = threading.Event()
         self._vpn = Vpn(carrier(settings["lacking"], _RUN / "vpn", news), news, self.changed, home / REPORT)
         self._clouds: tuple[Cloud, ...] = (
@@ -93,7 +95,7 @@ class World:
         (_RUN / "netns").mkdir()
         _DISKS.mkdir()
         netns.sysctl([("net/ipv4/ip_forward", "1"), ("net/ipv4/conf/all/send_redirects", "0")])
-        addresses = [OPERATOR, *API_ADDRESS.values()]
+        addresses = [OPERATOR, MIRROR_ADDRESS, *API_ADDRESS.values()]
         netns.batch(["link set lo up", *(f"addr add {address}/32 dev lo" for address in addresses)])
         self._vpn.open()
         with ThreadPoolExecutor() as pool:
@@ -106,6 +108,8 @@ class World:
             web.serve(doors[cloud.name], cloud.api)
             inside = socket.create_server((API_ADDRESS[cloud.name], 443), backlog=256)
             web.serve(inside, cloud.api, self._authority.context(*names[cloud.name]))
+        mirror = socket.create_server((MIRROR_ADDRESS, 443), backlog=256)
+        web.serve(mirror, self._mirror.answer, self._authority.context(MIRROR_NAME))
         threading.Thread(target=lambda: asyncio.run(socks.serve(doors["socks"])), daemon=True).start()
 
     def run(self) -> None:
@@ -168,7 +172,7 @@ class World:
         machine = instance.machine
         try:
             cloud.report_machine(machine.id, "booting")
-            instance.install(_DISKS / "image", cloud.authorized_keys(machine.id))
+            instance.install(_DISKS / "image", cloud.authorized_keys(machine.id), self._tools)
             instance.start(self._tools, self._python_path, self._ended)
             self._states[machine.id] = "running"
             self._write_status()  # before the API says so: whoever reads it there may look here next

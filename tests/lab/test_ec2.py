@@ -131,7 +131,8 @@ def test_a_fresh_account_is_empty(aws: Aws) -> None:
     assert aws.ec2.describe_security_groups()["SecurityGroups"] == []
     assert aws.ec2.describe_snapshots()["Snapshots"] == []
     images = aws.ec2.describe_images()["Images"]
-    assert [(i["Name"], i["OwnerId"]) for i in images] == [("debian-12-amd64-20260101-1", "136693071363")]
+    names = ["debian-12-amd64-20260101-1", "debian-12-bare-amd64-20260101-1"]
+    assert [(i["Name"], i["OwnerId"]) for i in images] == [(name, "136693071363") for name in names]
     zones = aws.ec2.describe_availability_zones()["AvailabilityZones"]
     assert [z["ZoneName"] for z in zones] == [f"{REGION}{letter}" for letter in "abcd"]
     assert REGION in [r["RegionName"] for r in aws.ec2.describe_regions()["Regions"]]
@@ -140,6 +141,7 @@ def test_a_fresh_account_is_empty(aws: Aws) -> None:
 
 @pytest.mark.parametrize(("pattern", "owner", "count"), [
     ("debian-12-amd64-*", "136693071363", 1),
+    ("debian-12-bare-amd64-*", "136693071363", 1),
     ("debian-12-amd64-*", "self", 0),
     ("debian-11-*", "136693071363", 0),
 ])  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import Interface, Machine, Network, Route, Rule, Tunnel
 from .base import raw, tag
+from .images import BARE_ID
 
 if TYPE_CHECKING:
     from .mends import Region
@@ -60,6 +61,7 @@ def machines(region: Region) -> Iterator[Machine]:
             public_ip=instance.public_ip,
             script=raw(instance.user_data).decode("utf-8", "replace"),
             powered=instance.state in ("pending", "running") and not instance.rebooting,
+            bare=instance.image_id == BARE_ID,
         )
 
 

@@ -10,7 +10,8 @@ what the cloud does and what moto does.
     routes.py      route targets, blackholes, propagated routes
     vpn.py         VPN connections with two real tunnels, static routes, telemetry
     responses.py   missing actions, pages, client tokens, console output, rules all or none
-    here           images, zones, tags, filters
+    images.py      the images there are
+    here           zones, tags, filters
 """
 
 from __future__ import annotations
@@ -18,20 +19,16 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
-from moto.ec2.models.amis import Ami
 from moto.ec2.models.availability_zones_and_regions import Zone
 from moto.ec2.models.instances import Reservation
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
+from . import images
 from .addresses import AddressBackend
 from .base import refuse
 from .instances import InstanceBackend
 from .networks import NetworkBackend
 from .vpn import VpnBackend
-
-IMAGE_OWNER = "136693071363"  # the account that publishes Debian's images (wiki.debian.org, Cloud/AmazonEC2Image)
-IMAGE_NAME = "debian-12-amd64-20260101-1"
-IMAGE_ID = "ami-0deb1a12000000001"
 
 # EC2's instance filters and where an instance keeps the values; moto knows half of them, and no wildcards.
 _INSTANCE_FILTERS = {
@@ -66,30 +63,13 @@ class Region(InstanceBackend, AddressBackend, NetworkBackend, VpnBackend):
     """One region of the lab's AWS."""
 
     def _load_amis(self) -> None:
-        """One public image, Debian's, in every region; moto loads hundreds, none of which would boot here."""
-        image = Ami(
-            self,
-            IMAGE_ID,
-            name=IMAGE_NAME,
-            description="Debian 12 (the lab's)",
-            owner_id=IMAGE_OWNER,
-            public=True,
-            virtualization_type="hvm",
-            architecture="x86_64",
-            hypervisor="xen",
-            image_location=f"{IMAGE_OWNER}/{IMAGE_NAME}",
-            root_device_type="ebs",
-            root_device_name="/dev/xvda",
-            boot_mode="uefi-preferred",
-            region_name=f"{self.region_name}a",
-        )
-        image.ebs_snapshot.owner_id = IMAGE_OWNER
-        self.amis[IMAGE_ID] = image
+        """Debian's images alone, the same in every region."""
+        images.load(self)
 
     def describe_snapshots(self, snapshot_ids: list[str] | None = None, filters: Any = None) -> list[Any]:
         """The image's snapshot is its publisher's own; moto shows it to everybody."""
         found = super().describe_snapshots(snapshot_ids, filters)
-        return [snapshot for snapshot in found if snapshot.owner_id != IMAGE_OWNER]
+        return [snapshot for snapshot in found if snapshot.owner_id != images.IMAGE_OWNER]
 
     def describe_availability_zones(
         self,

@@ -20,7 +20,9 @@ _MACHINES = {
     "n1-standard-1": (1, 3840, False),
     "n2-standard-2": (2, 8192, False),
 }
-_IMAGES = {"debian-12-bookworm-v20260101": "debian-12"}
+# The second lacks Consul and Traefik, as what Debian itself publishes.
+BARE = "debian-12-bare-v20260101"
+_IMAGES = {"debian-12-bookworm-v20260101": "debian-12", BARE: "debian-12-bare"}
 
 
 def fill(store: Store) -> None:

@@ -79,6 +79,7 @@ def _disks(store: Store, key: Key, document: Doc) -> list[Doc]:
     if not text:
         raise required("resource.disks[0].initializeParams.sourceImage")
     image = find_image(store, text)
+    store.sources[key] = image["name"]
     disk_type = wanted.get("diskType", "")
     if disk_type and f"/zones/{key.place}/" not in f"/{disk_type}":
         raise invalid("resource.disks[0].initializeParams.diskType", disk_type, "Must be in the instance's zone.")

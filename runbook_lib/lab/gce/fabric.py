@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 
 from ..model import Interface, Machine, Network, Route, Rule, Tunnel, TunnelStatus
+from .catalog import BARE
 from .names import parse_link
 from .store import Doc, Store
 from .vpn import CIPHERS, session_of
@@ -223,6 +224,7 @@ def machines(store: Store) -> tuple[Machine, ...]:
             public_ip=public(instance),
             script=metadata_value(instance, "startup-script"),
             powered=store.lives[key].goal == "run",
+            bare=store.sources[key] == BARE,
         )
         for key, instance in store.every("instances")
         if store.lives[key].goal != "delete"
