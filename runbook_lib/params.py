@@ -71,7 +71,9 @@ class Params(BaseModel):
     aws_network: StrictStr = Field("172.30.3.0/24", description="address range of the VPC, split in eighths")
     aws_asn: StrictInt = Field(64512, description="BGP number of the AWS end of the VPN")
     aws_instance_type: StrictStr = Field("t3.small", description="EC2 instance type")
-    aws_image: StrictStr = Field("debian-12-amd64-*", description="AMI name pattern; the newest match is used")
+    aws_image: StrictStr = Field(
+        "debian-12-amd64-*", description="AMI name pattern, the newest is used, or ssm:PARAMETER"
+    )
     aws_image_owner: StrictStr = Field("136693071363", description="account that publishes the AMI")
     aws_endpoint: StrictStr = Field("http://127.0.0.1:4560", description="EC2/IAM endpoint; empty for AWS itself")
     aws_credentials: StrictStr = Field(
@@ -242,6 +244,11 @@ class Params(BaseModel):
     @classmethod
     def _mirror(cls, value: str) -> str:
         return value and _match(value, r"https://[\w.-]+(:\d+)?(/[\w.~-]+)*", "empty, or https://HOST[:PORT][/PATH]")
+
+    @field_validator("aws_image")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        return _match(value, r"ssm:/[a-zA-Z0-9_./-]+|(?!ssm:).+", "a name or pattern of names, or ssm:/PARAMETER")
 
     @field_validator("aws_asn", "gcp_asn")
     @classmethod

@@ -77,6 +77,16 @@ class Site:
         self.clouds.both(lambda cloud: cloud.check())
         return self
 
+    def images(self) -> display.Table:
+        """Which image new instances boot. Those that stand keep theirs: a newer image replaces none of them.
+
+        Raises:
+            ParameterError: a parameter names none.
+        """
+        both = zip(("aws", "gcp"), self.clouds.both(lambda cloud: cloud.image()), strict=True)
+        rows = [(cloud, image.wanted, image.name, image.id) for cloud, image in both]
+        return display.Table(("cloud", "image", "newest", "id"), rows)
+
     def found(self) -> dict[str, Found]:
         """Everything of the deployment that exists in either cloud, by key."""
         return self.clouds.inventory()

@@ -38,6 +38,7 @@ def test_the_real_clouds_file_is_complete_and_differs_where_it_says() -> None:
         "approval",
         "consul_sha256",
         "traefik_sha256",
+        "aws_image",
     }
 
 
@@ -103,6 +104,9 @@ def test_each_parameter_of_a_file_is_explained(name: str) -> None:
         ({"aws_endpoint": "localhost:4560"}, "aws_endpoint"),
         ({"internet_proxy": "http://127.0.0.1:1"}, "internet_proxy"),
         ({"consul_version": "1.8"}, "consul_version"),
+        ({"aws_image": ""}, "aws_image"),
+        ({"aws_image": "ssm:"}, "aws_image"),
+        ({"aws_image": "ssm:debian 12"}, "aws_image"),
         ({"consul_sha256": "c" * 63}, "consul_sha256"),
         ({"consul_sha256": "C" * 64}, "consul_sha256"),
         ({"consul_sha256": "c" * 64 + "\n"}, "consul_sha256"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.clouds.base import Clouds
+from runbook_lib.clouds.base import Clouds, Image
 from runbook_lib.errors import CloudError
 from runbook_lib.params import Params
 from runbook_lib.plan import plan
@@ -83,6 +83,9 @@ class Memory:
     def destroy(self, found: Found) -> None:
         self._note("destroy", found.key)
         self.things.pop(found.key, None)
+
+    def image(self) -> Image:
+        raise NotImplementedError
 
     def console_output(self, host_id: str) -> str:
         return ""

@@ -28,6 +28,14 @@ def params(aws_lab: Any, gcp_lab: Any, tmp_path: Path) -> Params:  # noqa: F811
     )
 
 
+def test_a_site_tells_which_images_it_would_boot(params: Params) -> None:
+    table = open_site(params).check().images()
+    assert [(row[0], row[2]) for row in table.rows] == [
+        ("aws", "debian-12-amd64-20260101-1"),
+        ("gcp", "debian-12-bookworm-v20260101"),
+    ]
+
+
 def test_a_site_goes_from_nothing_to_servers_and_back(params: Params) -> None:
     site = open_site(params).check()
     assert site.found() == {}

@@ -30,6 +30,21 @@ class Secret(str):
         return format("***", spec)
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What new instances boot.
+
+    Args:
+        wanted: as the parameters name it.
+        name: the newest image that this means.
+        id: the cloud's identifier of that one.
+    """
+
+    wanted: str
+    name: str
+    id: str
+
+
 class CloudApi(Protocol):
     """One cloud, seen as a place where resources of one deployment are found, made and destroyed.
 
@@ -60,6 +75,13 @@ class CloudApi(Protocol):
         Raises:
             ParameterError: something that a parameter names does not exist.
             PrerequisiteError: credentials are missing or refused.
+        """
+
+    def image(self) -> Image:
+        """The image that new instances boot. What instances booted is not compared: a newer one replaces none.
+
+        Raises:
+            ParameterError: there is none.
         """
 
     def inventory(self) -> dict[str, Found]:

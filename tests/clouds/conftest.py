@@ -61,7 +61,8 @@ class Mutations:
         def counted(environ: dict[str, Any], start_response: Any) -> Any:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
-            action = parse_qs(body.decode()).get("Action", [""])[0]
+            target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]  # of services that speak JSON
+            action = parse_qs(body.decode()).get("Action", [target])[0]
             if not action.startswith(("Describe", "Get", "List")):
                 self.actions.append(action)
             return app(environ, start_response)

@@ -18,6 +18,7 @@ from runbook_lib.resources import Found, Resource, resolve
 from runbook_lib.topology import Topology, topology
 from tests.conftest import Recorder
 
+DEBIAN = "/aws/service/debian/release/12/latest/amd64"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOGsz/gDYt0aHmeVEmOZ2G8Y8TQJgqPrsDDQqxG5Y09r operator"
 # What AWS's resources refer to in GCP.
 GCP_END = Found("gcp:vpn_gateway:blue-vpn", "1", {"address_0": "203.0.113.5", "address_1": "203.0.113.6"})
@@ -272,6 +273,8 @@ def test_somebody_elses_role_of_our_name_is_left_alone(lab: Lab) -> None:
         ({"aws_instance_type": "t9.huge"}, "aws_instance_type"),
         ({"aws_image": "debian-99-*"}, "aws_image"),
         ({"aws_image_owner": "000000000000"}, "aws_image"),
+        ({"aws_image": f"ssm:{DEBIAN}", "aws_image_owner": "000000000000"}, "aws_image"),
+        ({"aws_image": "ssm:/aws/service/debian/release/99/latest/amd64"}, "aws_image"),
     ],
 )
 def test_a_parameter_that_aws_does_not_know_is_named(lab: Lab, changes: dict[str, Any], field: str) -> None:
@@ -281,6 +284,29 @@ def test_a_parameter_that_aws_does_not_know_is_named(lab: Lab, changes: dict[str
     assert raised.value.resource == field
     assert raised.value.remedy
     assert lab.mutations == []
+
+
+@pytest.mark.parametrize("wanted", ["debian-12-amd64-*", f"ssm:{DEBIAN}"])
+def test_an_image_is_found_by_a_pattern_of_names_or_by_a_public_parameter(lab: Lab, wanted: str) -> None:
+    image = aws.connect(lab.params.model_copy(update={"aws_image": wanted})).image()
+    assert (image.wanted, image.name) == (wanted, "debian-12-amd64-20260101-1")
+    assert lab.ec2().describe_images(ImageIds=[image.id])["Images"][0]["Name"] == image.name
+    assert lab.mutations == []
+
+
+def test_the_image_is_looked_up_once_and_a_newer_one_replaces_nothing(lab: Lab) -> None:
+    lab.build("aws:instance:blue-bastion-aws")
+    first = lab.cloud.image()
+    again = aws.connect(lab.params.model_copy(update={"aws_image": "debian-12-bare-amd64-*"}))
+    assert again.image().id != first.id
+    wanted = topology(
+        again._account.params,
+        public_key=KEY,
+        script=lambda _params, _cloud, role, name: f"#!/bin/sh\n# {role} {name}\n",
+    )
+    bastion = "aws:instance:blue-bastion-aws"
+    found = {**lab.found, **again.inventory()}
+    assert [a.verb for a in plan(wanted, found, "00_provision").actions if a.key == bastion] == ["keep"]
 
 
 def test_refused_credentials_are_said(lab: Lab, tmp_path: Path) -> None:

@@ -272,6 +272,13 @@ def test_good_parameters_pass(cloud: gcp.Gcp) -> None:
     cloud.check()
 
 
+def test_a_family_means_its_newest_image(params: Params, cloud: gcp.Gcp) -> None:
+    newest = cloud.image()
+    assert (newest.wanted, newest.name) == (params.gcp_image, "debian-12-bookworm-v20260101")
+    by_name = f"projects/debian-cloud/global/images/{newest.name}"
+    assert gcp.connect(params.model_copy(update={"gcp_image": by_name})).image().id == newest.id
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [

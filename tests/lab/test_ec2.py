@@ -139,6 +139,19 @@ def test_a_fresh_account_is_empty(aws: Aws) -> None:
     assert aws.hooks.changes == 0
 
 
+def test_public_parameters_tell_images(aws: Aws) -> None:
+    ssm = aws.client("ssm")
+    for release in ("12", "bookworm"):
+        name = f"/aws/service/debian/release/{release}/latest/amd64"
+        parameter = ssm.get_parameter(Name=name)["Parameter"]
+        assert (parameter["Name"], parameter["Value"], parameter["DataType"]) == (name, aws.image(), "aws:ec2:image")
+    assert code(ssm.get_parameter, Name="/aws/service/debian/release/1/latest/amd64") == "ParameterNotFound"
+    assert code(ssm.describe_parameters) == "UnknownOperationException"
+    stranger = {"aws_access_key_id": "AKIAAAAAAAAAAAAAAAAA", "aws_secret_access_key": "wrong"}
+    assert code(aws.client("ssm", **stranger).get_parameter, Name="/x") == "UnrecognizedClientException"
+    assert aws.hooks.changes == 0
+
+
 @pytest.mark.parametrize(("pattern", "owner", "count"), [
     ("debian-12-amd64-*", "136693071363", 1),
     ("debian-12-bare-amd64-*", "136693071363", 1),
@@ -148,6 +161,8 @@ def test_a_fresh_account_is_empty(aws: Aws) -> None:
 def test_images_by_owner_and_name(aws: Aws, pattern: str, owner: str, count: int) -> None:
     found = aws.ec2.describe_images(Owners=[owner], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
     assert len(found) == count
+    named = {"ImageIds": [aws.image()], "Filters": [{"Name": "name", "Values": ["debian-12-amd64-*"]}]}
+    assert len(aws.ec2.describe_images(Owners=[owner], **named)["Images"]) == (owner != "self")
 
 
 def test_home_region_offers_the_zones_it_was_given() -> None:
@@ -221,6 +236,7 @@ def test_a_users_policies_decide(aws: Aws, attached: bool) -> None:
     assert message.startswith("You are not authorized to perform this operation.")
     assert "user/reader is not authorized to perform: ec2:CreateVpc" in message
     assert code(aws.client("iam", **keys).list_users) == "AccessDenied"
+    assert code(aws.client("ssm", **keys).get_parameter, Name="/x") == "AccessDeniedException"
     assert aws.client("sts", **keys).get_caller_identity()["Arn"].endswith(":user/reader")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...params import Params
 from ...resources import CloudName, Found, Resource
-from ..base import unique
+from ..base import Image, unique
 
 __all__ = ["Aws", "connect"]
 
@@ -60,6 +60,11 @@ class Aws:
 
         with self._errors("aws"):
             check(self._account, self._instances)
+
+    def image(self) -> Image:
+        """See ``CloudApi.image``."""
+        with self._errors("aws:instance"):
+            return self._instances.image()
 
     def inventory(self) -> dict[str, Found]:
         """See ``CloudApi.inventory``."""

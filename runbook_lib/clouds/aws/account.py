@@ -32,6 +32,7 @@ _REMEDIES: Mapping[str, str] = {
     "RequestExpired": "set this machine's clock, or renew the credentials, and run the step again",
     "UnauthorizedOperation": "allow this action to the credentials in use",
     "AccessDenied": "allow this action to the credentials in use",
+    "AccessDeniedException": "allow this action to the credentials in use",
     "RequestLimitExceeded": "wait a minute and run the step again; it carries on from here",
     "InsufficientInstanceCapacity": "choose other aws_zones or another aws_instance_type",
     "Unsupported": "choose other aws_zones or another aws_instance_type",
@@ -49,12 +50,14 @@ class Account:
         ec2: boto3's EC2 client.
         iam: boto3's IAM client.
         probe: an EC2 client that asks once only, to learn soon whether anything answers.
+        ssm: makes boto3's Systems Manager client, which few deployments ask.
         params: the deployment.
     """
 
     ec2: Any
     iam: Any
     probe: Any
+    ssm: Callable[[], Any]
     params: Params
 
     @property
@@ -242,4 +245,5 @@ def open_account(params: Params) -> Account:
         return session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
 
     with errors("aws"):
-        return Account(client("ec2", config), client("iam", config), client("ec2", once), params)
+        clients = client("ec2", config), client("iam", config), client("ec2", once)
+        return Account(*clients, ssm=lambda: client("ssm", config), params=params)

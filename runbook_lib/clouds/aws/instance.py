@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ...errors import CloudError, ParameterError
+from ...errors import CloudError
 from ...resources import Found
-from .account import is_gone
+from ..base import Image
+from . import images
+from .account import Account, is_gone
 from .kind import Kind, name_of, tags_of
 
 # How often one instance may be ended and made again while AWS remembers the ended ones.
@@ -23,6 +26,11 @@ class Instance(Kind):
     """An instance with one interface."""
 
     name = "instance"
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._image: Image | None = None
+        self._looking = threading.Lock()
 
     def find(self) -> Iterable[Found]:
         states = self.account.ours(instance_state_name=_ALIVE)
@@ -81,32 +89,22 @@ class Instance(Kind):
         answer = self.ec2.get_console_output(InstanceId=instance)
         return str(answer.get("Output") or "")
 
-    def image(self) -> str:
-        """The id of the newest image that the parameters name.
+    def image(self) -> Image:
+        """The newest image that the parameters name, looked up once, so that a run's instances boot the same.
 
         Raises:
             ParameterError: there is none.
         """
-        params = self.account.params
-        images = self.ec2.describe_images(
-            Owners=[params.aws_image_owner],
-            Filters=[{"Name": "name", "Values": [params.aws_image]}, {"Name": "state", "Values": ["available"]}],
-        )["Images"]
-        if not images:
-            raise ParameterError(
-                "there is no such image",
-                resource="aws_image",
-                expected="the name of an AMI, or a pattern that matches one",
-                seen=f"{params.aws_image} of owner {params.aws_image_owner} in {params.aws_region}",
-                remedy="correct aws_image or aws_image_owner",
-            )
-        return str(max(images, key=lambda image: (image.get("CreationDate", ""), image["Name"]))["ImageId"])
+        with self._looking:
+            if self._image is None:
+                self._image = images.newest(self.account)
+            return self._image
 
     def _request(self, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         own = {"ScriptDigest": spec["script_digest"]}
         tags = self.account.tagged("instance", name, {**spec["tags"], **own})
         return {
-            "ImageId": self.image(),
+            "ImageId": self.image().id,
             "InstanceType": spec["instance_type"],
             "MinCount": 1,
             "MaxCount": 1,

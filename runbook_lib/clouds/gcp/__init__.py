@@ -11,7 +11,7 @@ from ... import wait
 from ...errors import CloudError
 from ...params import Params
 from ...resources import CloudName, Found, Resource
-from ..base import unique
+from ..base import Image, unique
 from . import preflight
 from .api import Api, is_missing
 from .kinds import KINDS, PEERING, PEERING_FIELDS, STARTING, Kind, belongs, plain, secrets, to_found, to_peering
@@ -47,6 +47,10 @@ class Gcp:
     def check(self) -> None:
         """See ``CloudApi.check``."""
         preflight.check(self.api)
+
+    def image(self) -> Image:
+        """See ``CloudApi.image``. GCP looks it up anew for each instance of a family."""
+        return preflight.image(self.api)
 
     def inventory(self) -> dict[str, Found]:
         """See ``CloudApi.inventory``: one listing a kind, all at the same time."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...errors import CloudError, ParameterError, PrerequisiteError
+from ..base import Image
 from .api import Api, is_missing, reason
 
 IMAGE = re.compile(r"(?:.*/)?projects/(?P<project>[^/]+)/global/images/(?P<family>family/)?(?P<name>[^/]+)")
@@ -21,38 +22,22 @@ def check(api: Api) -> None:
         PrerequisiteError: credentials are refused or do not suffice.
     """
     params = api.params
-    image = IMAGE.fullmatch(params.gcp_image)
-    if image is None:
-        raise ParameterError(
-            "the parameter gcp_image cannot be used",
-            resource="gcp_image",
-            expected="projects/PROJECT/global/images/NAME or projects/PROJECT/global/images/family/NAME",
-            seen=params.gcp_image,
-            remedy="correct gcp_image; nothing was created",
-        )
+    _named(api)
 
-    def get(parameter: str, value: str, client: str, verb: str = "get", **request: str) -> Callable[[], None]:
+    def get(parameter: str, value: str, client: str, **request: str) -> Callable[[], None]:
         def ask() -> None:
             try:
-                api.call(f"gcp {value}", getattr(api.client(client), verb), request)
+                api.call(f"gcp {value}", api.client(client).get, request)
             except CloudError as error:
                 raise _judge(parameter, value, error) from error.__cause__
 
         return ask
 
-    of_family = image["family"] is not None
     # The project first: without it, or without leave to read it, every other answer is "not found" too.
     get("gcp_project", params.gcp_project, "ProjectsClient")()
-    asks = [
+    asks: list[Callable[[], object]] = [
         get("gcp_region", params.gcp_region, "RegionsClient", region=params.gcp_region),
-        get(
-            "gcp_image",
-            params.gcp_image,
-            "ImagesClient",
-            "get_from_family" if of_family else "get",
-            project=image["project"],
-            **{"family" if of_family else "image": image["name"]},
-        ),
+        lambda: image(api),
     ]
     for zone in params.gcp_zones:
         size = params.gcp_machine_type
@@ -61,6 +46,41 @@ def check(api: Api) -> None:
     with ThreadPoolExecutor(len(asks)) as pool:
         for waiting in [pool.submit(ask) for ask in asks]:
             waiting.result()
+
+
+def image(api: Api) -> Image:
+    """The image that the parameters name; of a family, the newest.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    wanted = api.params.gcp_image
+    named = _named(api)
+    verb, part = ("get_from_family", "family") if named["family"] else ("get", "image")
+    request = {"project": named["project"], part: named["name"]}
+    try:
+        found = api.call(f"gcp {wanted}", getattr(api.client("ImagesClient"), verb), request)
+    except CloudError as error:
+        raise _judge("gcp_image", wanted, error) from error.__cause__
+    return Image(wanted, found.name, str(found.id))
+
+
+def _named(api: Api) -> re.Match[str]:
+    """What ``gcp_image`` is made of.
+
+    Raises:
+        ParameterError: it is no image's path.
+    """
+    named = IMAGE.fullmatch(api.params.gcp_image)
+    if named is None:
+        raise ParameterError(
+            "the parameter gcp_image cannot be used",
+            resource="gcp_image",
+            expected="projects/PROJECT/global/images/NAME or projects/PROJECT/global/images/family/NAME",
+            seen=api.params.gcp_image,
+            remedy="correct gcp_image; nothing was created",
+        )
+    return named
 
 
 def _judge(parameter: str, value: str, error: CloudError) -> Exception:

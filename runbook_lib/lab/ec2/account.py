@@ -83,7 +83,7 @@ class Account:
             RefusedError: a service or action that does not exist, or not here.
         """
         if service not in self._handlers:
-            raise RefusedError("UnsupportedOperation", f"The lab emulates EC2, IAM and STS, not {service}.")
+            raise RefusedError("UnsupportedOperation", f"The lab emulates EC2, IAM, STS and SSM, not {service}.")
         if service == "ec2":
             self.region(region)
         # One account: headers and user agents that would lead moto elsewhere do not count.

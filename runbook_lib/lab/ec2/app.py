@@ -20,7 +20,9 @@ _READS = ("Describe", "Get", "List", "Search", "Lookup")
 
 
 class Ec2:
-    """AWS's EC2, IAM and STS for one account (a ``model.Cloud``). One a process: moto keeps IAM's state globally.
+    """AWS's EC2, IAM, STS and public SSM parameters for one account (a ``model.Cloud``).
+
+    One a process: moto keeps IAM's state globally.
 
     Args:
         hooks: what is needed of the world.
@@ -54,11 +56,12 @@ class Ec2:
         with self._lock:
             if self._ready:
                 return
-            from . import auth
+            from . import auth, parameters
             from .account import Account
 
             self._account = Account(self._hooks, self._home, self._zones, settle=self._settle, keep=self._keep)
             self._auth = auth
+            self._parameters = parameters
             self._credentials = auth.create_operator()
             self._ready = True
 
@@ -70,12 +73,12 @@ class Ec2:
     # ---- the APIs ----------------------------------------------------------------------------------------
 
     def api(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """EC2, IAM and STS; the service is the one that the request is signed for."""
+        """EC2, IAM, STS and SSM; the service is the one that the request is signed for."""
         self.ready()
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         caller = self._auth.scope(environ.get("HTTP_AUTHORIZATION", ""))
-        action = self._auth.parameter(environ, body, "Action")
+        action = self._auth.action(environ, body)
         service = caller.service if caller else "ec2"
         try:
             if action == "GetConsoleOutput":
@@ -84,7 +87,8 @@ class Ec2:
             with self._lock:
                 status, headers, content = self._serve(environ, body, caller, action)
         except RefusedError as refusal:
-            status, headers, content = refusal.status, {"Content-Type": "text/xml;charset=UTF-8"}, refusal.body(service)
+            status, content = refusal.status, refusal.body(service)
+            headers = {"Content-Type": refusal.content_type(service)}
         if status >= 500:
             log.error("%s:%s answered %s: %s", service, action, status, content[:2000])
         if status < 400 and service == "ec2" and not action.startswith(_READS):
@@ -99,6 +103,8 @@ class Ec2:
     ) -> tuple[int, Mapping[str, Any], bytes]:
         self._auth.authorize(environ, body, caller, action)
         try:
+            if caller.service == "ssm":
+                return self._parameters.answer(body, action, caller.region)
             return self._account.answer(environ, caller.service, caller.region, action)
         except RefusedError:
             raise

@@ -53,6 +53,12 @@ def parameter(environ: dict[str, Any], body: bytes, name: str) -> str:
     return ""
 
 
+def action(environ: dict[str, Any], body: bytes) -> str:
+    """What a request asks for: query services have a parameter for it, those that speak JSON a header."""
+    target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+    return parameter(environ, body, "Action") or target.rpartition(".")[2]
+
+
 def authorize(environ: dict[str, Any], body: bytes, caller: Scope | None, action: str) -> None:
     """Let a request through or refuse it.
 
@@ -99,7 +105,7 @@ def forbidden(service: str, arn: str, action: str) -> RefusedError:
         return RefusedError(
             "UnauthorizedOperation", f"You are not authorized to perform this operation. {because}", 403
         )
-    return RefusedError("AccessDenied", because, 403)
+    return RefusedError("AccessDeniedException" if service == "ssm" else "AccessDenied", because, 403)
 
 
 def create_operator() -> str:
@@ -130,6 +136,8 @@ def _document(policy: Any) -> Any:
 def _unknown(service: str) -> RefusedError:
     if service == "ec2":
         return RefusedError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    if service == "ssm":
+        return RefusedError("UnrecognizedClientException", "The security token included in the request is invalid.")
     return RefusedError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
 
 

@@ -1,10 +1,12 @@
-"""AWS's two error shapes: EC2's own, and the one of the query services (IAM, STS)."""
+"""AWS's three error shapes: EC2's own, the one of the query services (IAM, STS), and JSON (Systems Manager)."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from xml.sax.saxutils import escape
 
+JSON = "application/x-amz-json-1.1"
 CONSOLE = "runbook_lab.console"  # in the WSGI environment: console output fetched for GetConsoleOutput
 
 
@@ -24,7 +26,9 @@ class RefusedError(Exception):
         super().__init__(f"{code}: {message}")
 
     def body(self, service: str) -> bytes:
-        """The answer as ``service`` (``ec2``, ``iam``, ``sts``) would shape it."""
+        """The answer as ``service`` (``ec2``, ``iam``, ``sts``, ``ssm``) would shape it."""
+        if service == "ssm":
+            return json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message>"
         request = uuid.uuid4()
         if service == "ec2":
@@ -36,3 +40,7 @@ class RefusedError(Exception):
                 f"<RequestId>{request}</RequestId></ErrorResponse>"
             )
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
+
+    def content_type(self, service: str) -> str:
+        """What ``body`` is."""
+        return JSON if service == "ssm" else "text/xml;charset=UTF-8"

@@ -66,6 +66,17 @@ class Region(InstanceBackend, AddressBackend, NetworkBackend, VpnBackend):
         """Debian's images alone, the same in every region."""
         images.load(self)
 
+    def describe_images(
+        self,
+        ami_ids: list[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        exec_users: list[str] | None = None,
+        owners: list[str] | None = None,
+    ) -> list[Any]:
+        """Ids, owners and filters narrow the answer together; moto looks at nothing else where ids are given."""
+        matching = super().describe_images(None, filters, exec_users, owners)
+        return [image for image in super().describe_images(ami_ids) if image in matching] if ami_ids else matching
+
     def describe_snapshots(self, snapshot_ids: list[str] | None = None, filters: Any = None) -> list[Any]:
         """The image's snapshot is its publisher's own; moto shows it to everybody."""
         found = super().describe_snapshots(snapshot_ids, filters)
