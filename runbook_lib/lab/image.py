@@ -34,7 +34,8 @@ BARE_DISK_MIB = 640
 # later takes a link's place and could not take theirs.
 _TOOLS = "/usr/local/lib/lab"
 _CERTIFICATES = "ssl/certs/ca-certificates.crt"
-_USR_LOCAL = ("bin", "sbin", "lib", "share")
+# bubblewrap would make the last one for root alone, and services run as others.
+_USR_LOCAL = ("bin", "sbin", "lib", "share", "lib/lab")
 
 
 def build(target: Path, authority: str) -> None:

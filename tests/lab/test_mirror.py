@@ -247,8 +247,9 @@ def test_a_prepared_image_of_the_wanted_release_fetches_nothing(ground: Ground, 
     before = ground.requests()
     machines = ground.boot(site, *CONSUL)
     site.access.wait_for(machines)
+    delivery.deliver(site.access, machines)
     for machine in machines:
-        delivery.until_booted(site.access, machine)
+        assert "/usr/local/lib/lab/consul" in ground.inside(machine, "readlink /proc/[0-9]*/exe").split()
         assert f"consul {site.params.consul_version} is on the image" in site.console(machine)
     assert ground.requests() == before
 
