@@ -99,7 +99,7 @@ def params(name: str, bare: bool) -> None:
         click.echo("gcp_image: projects/debian-cloud/global/images/family/debian-12-bare")
         click.echo(f"release_mirror: https://{MIRROR_NAME}")
         for archive in found.releases():
-            click.echo(f'{archive.program}_version: "{archive.version}"\n{archive.program}_sha256: {archive.sha256}')
+            click.echo(f'{archive.program}_version: "{archive.version}"\n{archive.program}_sha256: "{archive.sha256}"')
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})

@@ -6,6 +6,7 @@ import hashlib
 import io
 import platform
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runbook_lib import delivery, releases
 from runbook_lib.errors import AccessError
@@ -178,6 +180,17 @@ def sites(ground: Ground) -> Iterator[list[Site]]:
     yield opened
     for site in opened:
         site.close()
+
+
+@pytest.mark.lab
+def test_the_lab_tells_what_a_parameter_file_needs_for_bare_images(lab: host.Lab) -> None:
+    command = [sys.executable, "-m", "runbook_lib.cli", "lab", "params", "--name", lab.name, "--bare"]
+    said = yaml.safe_load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    params = Params.parse(said, source="test")
+    for archive in lab.releases():
+        assert getattr(params, f"{archive.program}_version") == archive.version
+        assert getattr(params, f"{archive.program}_sha256") == archive.sha256
+    assert "bare" in params.aws_image and "bare" in params.gcp_image and MIRROR_NAME in params.release_mirror
 
 
 @pytest.mark.lab
