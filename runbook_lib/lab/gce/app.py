@@ -15,10 +15,13 @@ from werkzeug.wrappers import Request, Response
 from ..model import CloudName, Hooks, Machine, MachineState, Network, Tunnel, TunnelStatus
 from . import batch, catalog, fabric, lifecycle, messages
 from .auth import Auth, GrantError
-from .errors import ApiError
+from .errors import ApiError, forbidden, may_not_act_as
+from .iam import Iam
+from .members import Members
 from .metadata import MetadataServer
 from .names import Key
-from .routing import route
+from .permissions import ACT_AS, needs
+from .routing import Call, route
 from .service import NoMethod, Service
 from .store import Store
 
@@ -61,6 +64,8 @@ class Gce:
         catalog.fill(self._store)
         self._service = Service(self._store)
         self._auth = Auth(project)
+        self._members = Members(project, self._auth.operator, self._store.service_account)
+        self._iam = Iam(project, self._members, self._auth)
         self._metadata = MetadataServer(self._store, self._auth)
 
     def ready(self) -> None:
@@ -86,6 +91,8 @@ class Gce:
                 response = self._token(request)
             elif request.path == "/batch" or request.path.startswith("/batch/"):
                 response = batch.respond(request, self._respond)
+            elif self._iam.answers(request.path):
+                response = self._administer(request)
             else:
                 response = self._respond(request)
         except HTTPException as error:
@@ -108,6 +115,34 @@ class Gce:
         except GrantError as error:
             return _json(400, error.document)
 
+    def _administer(self, request: Request) -> Response:
+        """The answer to a call of IAM or Resource Manager."""
+        authorization, token_uri = request.headers.get("Authorization", ""), f"{request.host_url}token"
+        try:
+            return _json(
+                200,
+                self._iam.answer(request.method, request.path, request.get_data(), authorization, token_uri),
+            )
+        except ApiError as error:
+            return _json(error.code, error.document())
+
+    def _permit(self, call: Call, email: str) -> None:
+        """Refuse a caller who lacks a permission that the call demands; the store's lock is held.
+
+        Raises:
+            ApiError: naming the first one.
+        """
+        if call.key.project != self._store.project:
+            return  # Google's public images are everybody's; other projects are not there
+        kept = self._store.documents.get(call.key, {})
+        for need in needs(call, kept, self._store.service_account):
+            if not self._members.may(email, need.permission):
+                raise (
+                    may_not_act_as(need.resource, email)
+                    if need.permission == ACT_AS
+                    else forbidden(need.permission, need.resource)
+                )
+
     def _respond(self, request: Request) -> Response:
         """The answer to one call."""
         call = route(request.method, request.path, request.args.to_dict(), request.get_data())
@@ -117,6 +152,7 @@ class Gce:
             authorization = request.headers.get("Authorization", "")
             caller = self._auth.caller(authorization, write=call.writes, method=call.method)
             with self._store.lock:
+                self._permit(call, caller.email)
                 document = self._service.answer(call, caller.email)
         except NoMethod:
             return _no_method()

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import insufficient_scopes, unauthenticated
 
 _AUTH = "https://www.googleapis.com/auth/"
 _WRITE = frozenset({f"{_AUTH}compute", f"{_AUTH}cloud-platform"})
 _READ = _WRITE | {f"{_AUTH}compute.readonly", f"{_AUTH}cloud-platform.read-only"}
+_PLATFORM = frozenset({f"{_AUTH}cloud-platform", f"{_AUTH}cloud-platform.read-only"})
 LIFETIME = 3600  # seconds that a token is good for, as Google's
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -42,8 +43,16 @@ class GrantError(Exception):
         self.document = {"error": error, "error_description": description}
 
 
+class _Key(NamedTuple):
+    """A service account's key."""
+
+    id: str
+    private: str
+    public: str
+
+
 class Auth:
-    """The operator's service account, and every token handed out. Safe to use from any thread.
+    """The keys of the project's service accounts, and every token handed out. Safe to use from any thread.
 
     Args:
         project: project id, of which the operator's account is a member.
@@ -51,39 +60,40 @@ class Auth:
 
     def __init__(self, project: str) -> None:
         self._project = project
-        self._operator = f"runbook@{project}.iam.gserviceaccount.com"
+        self.operator = f"runbook@{project}.iam.gserviceaccount.com"
         self._lock = threading.Lock()
         self._tokens: dict[str, Caller] = {}
-        self._key: tuple[str, str, str] | None = None
+        self._keys: dict[str, _Key] = {}
 
     def prepare(self) -> None:
         """Load what checks signatures, and make the operator's key."""
         import google.auth.jwt  # noqa: F401 - the import is the work
 
-        self._keys()
+        self._key(self.operator)
 
-    def credentials(self, token_uri: str) -> dict[str, str]:
-        """The operator's key file (``service_account`` JSON); secret."""
-        key_id, private, _ = self._keys()
+    def credentials(self, token_uri: str, email: str = "") -> dict[str, str]:
+        """A service account's key file (``service_account`` JSON), by default the operator's; secret."""
+        email = email or self.operator
+        key = self._key(email)
         return {
             "type": "service_account",
             "project_id": self._project,
-            "private_key_id": key_id,
-            "private_key": private,
-            "client_email": self._operator,
+            "private_key_id": key.id,
+            "private_key": key.private,
+            "client_email": email,
             "client_id": "100000000000000000001",
             "auth_uri": "https://accounts.google.com/o/oauth2/auth",
             "token_uri": token_uri,
             "universe_domain": "googleapis.com",
         }
 
-    def _keys(self) -> tuple[str, str, str]:
-        """Key id, private and public key; made at first need."""
+    def _key(self, email: str) -> _Key:
+        """An account's key, made at first need."""
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         with self._lock:
-            if self._key is None:
+            if email not in self._keys:
                 key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
                 private = key.private_bytes(
                     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -91,8 +101,8 @@ class Auth:
                 public = key.public_key().public_bytes(
                     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
                 )
-                self._key = (secrets.token_hex(20), private.decode(), public.decode())
-            return self._key
+                self._keys[email] = _Key(secrets.token_hex(20), private.decode(), public.decode())
+            return self._keys[email]
 
     def issue(self, email: str, scopes: Iterable[str]) -> dict[str, Any]:
         """A new access token, as the token endpoint and the metadata server answer it."""
@@ -104,7 +114,7 @@ class Auth:
         return {"access_token": token, "expires_in": LIFETIME - 1, "token_type": "Bearer"}
 
     def grant(self, form: dict[str, str]) -> dict[str, Any]:
-        """Exchange an assertion signed with the operator's key for an access token.
+        """Exchange an assertion signed with a service account's key for an access token.
 
         Raises:
             GrantError: another kind of grant, or an assertion that does not hold.
@@ -117,29 +127,32 @@ class Auth:
         scopes = str(claims.get("scope", "")).split()
         if not scopes:
             raise GrantError("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-        return self.issue(self._operator, scopes)
+        return self.issue(claims["iss"], scopes)
 
     def _claims(self, token: str) -> dict[str, Any] | None:
-        """What a token signed by the operator says; ``None`` if it was not, or not for now."""
+        """What a token signed by one of the accounts says; ``None`` if it was not, or not for now."""
         from google.auth import jwt
         from google.auth.exceptions import GoogleAuthError
 
         try:
-            claims: dict[str, Any] = dict(jwt.decode(token, certs=self._keys()[2]))
+            said = str(jwt.decode(token, verify=False).get("iss"))
+            with self._lock:
+                key = self._keys.get(said)
+            return dict(jwt.decode(token, certs=key.public)) if key else None
         except (ValueError, GoogleAuthError):
             return None
-        return claims if claims.get("iss") == self._operator else None
 
-    def caller(self, header: str, *, write: bool, method: str) -> Caller:
+    def caller(self, header: str, *, write: bool, method: str, platform: bool = False) -> Caller:
         """Who sent a request.
 
-        Besides the tokens handed out, the operator's self-signed ones are taken, as Google's APIs do: clients
+        Besides the tokens handed out, the accounts' self-signed ones are taken, as Google's APIs do: clients
         make these to save a call.
 
         Args:
             header: the ``Authorization`` header, or empty.
             write: the request changes something.
             method: the API method's full name, for the message.
+            platform: the method is not Compute's, so that Compute's own scopes do not do.
 
         Raises:
             ApiError: nobody known (401), or a token without a scope for this (403).
@@ -154,9 +167,10 @@ class Auth:
             # Signed for an audience instead of scopes, it is good for all of that service.
             for_compute = "scope" not in claims and "compute.googleapis.com" in json.dumps(claims.get("aud", ""))
             scopes = _WRITE if for_compute else frozenset(str(claims.get("scope", "")).split())
-            caller = Caller(self._operator, scopes, float(claims["exp"]))
+            caller = Caller(claims["iss"], scopes, float(claims["exp"]))
         if caller is None or caller.expires <= time.time():
             raise unauthenticated(given=True)
-        if not caller.scopes & (_WRITE if write else _READ):
+        wanted = _WRITE if write else _READ
+        if not caller.scopes & (wanted & _PLATFORM if platform else wanted):
             raise insufficient_scopes(method)
         return caller

@@ -133,6 +133,21 @@ def unauthenticated(given: bool) -> ApiError:
     )
 
 
+def forbidden(permission: str, path: str) -> ApiError:
+    """The caller is known and lacks a permission on a resource."""
+    return ApiError(403, "forbidden", f"Required '{permission}' permission for '{path}'")
+
+
+def may_not_act_as(account: str, user: str) -> ApiError:
+    """The caller may not hand a service account to an instance."""
+    return ApiError(
+        400,
+        "badRequest",
+        f"The user does not have access to service account '{account}'.  User: '{user}'.  Ask a project owner to "
+        "grant you the iam.serviceAccountUser role on the service account",
+    )
+
+
 def insufficient_scopes(method: str) -> ApiError:
     """The token is good, but was not given a scope for this method."""
     return ApiError(
