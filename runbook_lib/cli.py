@@ -34,6 +34,7 @@ LAB_ERRORS = "runbook_lib.lab.errors"
 # Commands that are imported when they are asked for: where they are, and what they are called there.
 ELSEWHERE = {
     "lab": ("runbook_lib.lab.cli", "lab"),
+    "permissions": ("runbook_lib.permissions.cli", "permissions"),
     "history": ("runbook_lib.archive.cli", "list_runs"),
     "show": ("runbook_lib.archive.cli", "show"),
     "diff": ("runbook_lib.archive.cli", "diff"),
