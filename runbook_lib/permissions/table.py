@@ -72,6 +72,7 @@ _TAGGED = "ec2:CreateTags"  # tags that come with a creation
 _GLOBAL, _REGION, _ZONE = (f"compute.{scope}Operations.get" for scope in ("global", "region", "zone"))
 _POLICY = "compute.networks.updatePolicy"  # what hangs on a network changes what it lets through
 
+# In the order in which they are called.
 AWS: Mapping[str, Mapping[Verb, Actions]] = {
     "vpc": {
         "create": ("ec2:CreateVpc", "ec2:ModifyVpcAttribute", _TAGGED),
@@ -81,8 +82,8 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
     "subnet": {"create": ("ec2:CreateSubnet", _TAGGED), "destroy": ("ec2:DeleteSubnet",)},
     "internet_gateway": {
         "create": ("ec2:CreateInternetGateway", "ec2:AttachInternetGateway", _TAGGED),
-        "change": ("ec2:AttachInternetGateway",),
-        "destroy": ("ec2:DeleteInternetGateway", "ec2:DetachInternetGateway"),
+        "change": ("ec2:DetachInternetGateway", "ec2:AttachInternetGateway"),
+        "destroy": ("ec2:DetachInternetGateway", "ec2:DeleteInternetGateway"),
     },
     "elastic_ip": {"create": ("ec2:AllocateAddress", _TAGGED), "destroy": ("ec2:ReleaseAddress",)},
     "nat_gateway": {"create": ("ec2:CreateNatGateway", _TAGGED), "destroy": ("ec2:DeleteNatGateway",)},
@@ -103,12 +104,12 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
             "ec2:EnableVgwRoutePropagation",
             "ec2:DisableVgwRoutePropagation",
         ),
-        "destroy": ("ec2:DeleteRouteTable", "ec2:DisassociateRouteTable"),
+        "destroy": ("ec2:DisassociateRouteTable", "ec2:DeleteRouteTable"),
     },
     "vpn_gateway": {
         "create": ("ec2:CreateVpnGateway", "ec2:AttachVpnGateway", _TAGGED),
-        "change": ("ec2:AttachVpnGateway",),
-        "destroy": ("ec2:DeleteVpnGateway", "ec2:DetachVpnGateway"),
+        "change": ("ec2:DetachVpnGateway", "ec2:AttachVpnGateway"),
+        "destroy": ("ec2:DetachVpnGateway", "ec2:DeleteVpnGateway"),
     },
     "customer_gateway": {
         "create": ("ec2:CreateCustomerGateway", _TAGGED),
@@ -125,7 +126,7 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
     "iam_role": {
         "create": ("iam:CreateRole", "iam:PutRolePolicy", "iam:TagRole"),
         "change": ("iam:PutRolePolicy",),
-        "destroy": ("iam:DeleteRole", "iam:DeleteRolePolicy"),
+        "destroy": ("iam:DeleteRolePolicy", "iam:DeleteRole"),
     },
     "instance_profile": {
         "create": (
@@ -134,8 +135,8 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
             "iam:PassRole",
             "iam:TagInstanceProfile",
         ),
-        "change": ("iam:AddRoleToInstanceProfile", "iam:PassRole"),
-        "destroy": ("iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile"),
+        "change": ("iam:RemoveRoleFromInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:PassRole"),
+        "destroy": ("iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"),
     },
     "instance": {
         "create": ("ec2:RunInstances", "ec2:DescribeImages", "iam:PassRole", _TAGGED),

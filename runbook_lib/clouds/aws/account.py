@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,9 +31,8 @@ _REMEDIES: Mapping[str, str] = {
     "InvalidClientTokenId": "check the credentials; `aws sts get-caller-identity` should work with them",
     "ExpiredToken": "renew the credentials and run the step again",
     "RequestExpired": "set this machine's clock, or renew the credentials, and run the step again",
-    "UnauthorizedOperation": "allow this action to the credentials in use",
-    "AccessDenied": "allow this action to the credentials in use",
-    "AccessDeniedException": "allow this action to the credentials in use",
+    "OptInRequired": "subscribe the account to EC2: sign in to the AWS console with it once, and complete its billing",
+    "PendingVerification": "AWS is still verifying the new account: wait for its mail, up to 4 hours, and run again",
     "RequestLimitExceeded": "wait a minute and run the step again; it carries on from here",
     "InsufficientInstanceCapacity": "choose other aws_zones or another aws_instance_type",
     "Unsupported": "choose other aws_zones or another aws_instance_type",
@@ -164,6 +164,22 @@ def _is_unknown_yet(error: ClientError) -> bool:
     )
 
 
+def lacking(error: ClientError) -> str:
+    """The action that the credentials are not allowed, if that is what an error says; empty if not, or untold."""
+    if code(error) not in ("UnauthorizedOperation", "AccessDenied"):
+        return ""
+    found = re.search(r"not authorized to perform: (\w+:\w+)", str(error))
+    return found[1] if found else ""
+
+
+def remedy(error: ClientError) -> str:
+    """What to do about AWS's refusal."""
+    if code(error) in ("UnauthorizedOperation", "AccessDenied"):
+        what = lacking(error) or "this action"
+        return f"allow {what} to the credentials in use; `runbook permissions` prints the whole policy that is needed"
+    return _REMEDIES.get(code(error), "mend what the message names and run the step again")
+
+
 @contextmanager
 def errors(resource: str) -> Iterator[None]:
     """Turn botocore's errors into the runbook's.
@@ -182,7 +198,7 @@ def errors(resource: str) -> Iterator[None]:
             f"AWS refused {error.operation_name}",
             resource=resource,
             seen=f"{code(error)}: {message}",
-            remedy=_REMEDIES.get(code(error), "mend what the message names and run the step again"),
+            remedy=remedy(error),
         ) from error
     except NoCredentialsError:
         raise PrerequisiteError(

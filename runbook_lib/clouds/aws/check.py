@@ -8,7 +8,7 @@ from ...errors import ParameterError, PrerequisiteError
 from .account import Account, code
 from .instance import Instance
 
-_REFUSED = ("AuthFailure", "InvalidClientTokenId", "UnauthorizedOperation", "SignatureDoesNotMatch", "ExpiredToken")
+_REFUSED = ("AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken")
 
 
 def check(account: Account, instances: Instance) -> None:
@@ -30,7 +30,7 @@ def check(account: Account, instances: Instance) -> None:
         ) from None
     except ClientError as error:
         if code(error) not in _REFUSED:
-            raise
+            raise  # a missing permission among them: the error's own words name it
         raise PrerequisiteError(
             "AWS refuses the credentials",
             resource="aws_credentials",

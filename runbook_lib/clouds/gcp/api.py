@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -100,7 +101,7 @@ class Api:
                 f"GCP could not do it: {_without(error.message, hidden)}",
                 resource=what,
                 seen=error.code,
-                remedy=_remedy(error.code),
+                remedy=_remedy(error.code, error.message),
             )
 
     def _until_done(self, what: str, operation: Any) -> Any:
@@ -138,7 +139,9 @@ def _refusal(what: str, error: BaseException, hidden: Iterable[str]) -> tuple[Cl
     message = _without(said, hidden)
     code = getattr(error, "code", None)
     seen = f"HTTP {int(code)} {reason(error)}".strip() if isinstance(code, int) else type(error).__name__
-    refusal = CloudError(f"GCP refused: {message}", resource=what, seen=seen, remedy=_remedy(reason(error) or seen))
+    refusal = CloudError(
+        f"GCP refused: {message}", resource=what, seen=seen, remedy=_remedy(reason(error) or seen, message)
+    )
     return refusal, error if message == said else None
 
 
@@ -176,7 +179,18 @@ def _is_passing(error: BaseException) -> bool:
     return reason(error) in ("resourceNotReady", "rateLimitExceeded")
 
 
-def _remedy(word: str) -> str:
+def lacking(message: str) -> str:
+    """The permission that the credentials lack, if that is what Google's message says; empty if not."""
+    if found := re.search(r"Required '([\w.]+)' permission|Permission '([\w.]+)' denied", message):
+        return found[1] or found[2]
+    return "iam.serviceAccounts.actAs" if "does not have access to service account" in message else ""
+
+
+def _remedy(word: str, message: str = "") -> str:
+    if permission := lacking(message):
+        return f"give the credentials {permission}; `runbook permissions --format role` prints the role they need"
+    if "has not been used in project" in message or word == "SERVICE_DISABLED":
+        word = "accessNotConfigured"
     table = {
         "alreadyExists": "something of that name exists and is not this deployment's: choose another deployment name",
         "ALREADY_EXISTS": "something of that name exists: choose another deployment name, or run 05_teardown",
@@ -184,8 +198,9 @@ def _remedy(word: str) -> str:
         "quotaExceeded": "ask for more quota, or use another region",
         "QUOTA_EXCEEDED": "ask for more quota, or use another region",
         "ZONE_RESOURCE_POOL_EXHAUSTED": "use other zones (gcp_zones) or another gcp_machine_type",
-        "insufficientPermissions": "give the credentials the role Compute Admin in the project",
-        "forbidden": "give the credentials the role Compute Admin in the project, and enable the Compute Engine API",
+        "accessNotConfigured": "gcloud services enable compute.googleapis.com, then wait a few minutes",
+        "insufficientPermissions": "use credentials whose tokens have the scope compute or cloud-platform",
+        "forbidden": "give the credentials the role that `runbook permissions --format role` prints",
         "authError": "renew the credentials that gcp_credentials names",
         "ConnectionError": "is gcp_endpoint right, and is the lab up? (runbook lab status)",
     }
