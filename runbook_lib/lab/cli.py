@@ -102,6 +102,22 @@ def params(name: str, bare: bool) -> None:
             click.echo(f'{archive.program}_version: "{archive.version}"\n{archive.program}_sha256: "{archive.sha256}"')
 
 
+@lab.command()
+@_name
+@click.option("--aws-policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="IAM policy, JSON")
+@click.option("--gcp-role", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="custom role, YAML")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def credentials(name: str, aws_policy: Path | None, gcp_role: Path | None, folder: Path) -> None:
+    """Credentials of somebody who may do less than the operator, as files in FOLDER.
+
+    A cloud whose policy or role is not given is left out. Prints the parameter file's lines for them.
+    """
+    from . import restricted
+
+    for line in restricted.write(host.find(name), aws_policy, gcp_role, folder):
+        click.echo(line)
+
+
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})
 @_name
 @click.argument("node")

@@ -12,11 +12,51 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .errors import LabError
+from .host import DEFAULTS, Lab
 
 NAME = "restricted"
 _POLICY = "given"
 _CLOUD = "https://www.googleapis.com/auth/cloud-platform"
+
+
+def write(lab: Lab, policy: Path | None, role: Path | None, folder: Path) -> list[str]:
+    """Give the restricted members of a lab's accounts what files say, and write their credentials.
+
+    Args:
+        lab: which is up.
+        policy: an IAM policy, JSON; without one there is no AWS user.
+        role: a GCP custom role, YAML; without one there is no service account.
+        folder: where to write; made if need be.
+
+    Returns:
+        the lines of a parameter file that lead to what was written.
+
+    Raises:
+        LabError: a file is none, or a cloud refuses what it says.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home, lines = Path(lab.home), []
+    if policy:
+        user = Aws(lab.aws_endpoint, home / "aws-credentials", DEFAULTS["aws_region"])
+        lines.append(_keep("aws_credentials", folder / "aws-credentials", user.credentials()))
+        user.allow(policy.read_text(encoding="utf-8"))
+    if role:
+        content = yaml.safe_load(role.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "includedPermissions" not in content:
+            raise LabError(f"{role} is no custom role", remedy="`runbook permissions --format role` prints one")
+        account = Gcp(lab.gcp_endpoint, home / "gcp-credentials.json")
+        lines.append(_keep("gcp_credentials", folder / "gcp-credentials.json", account.credentials()))
+        account.allow(content["includedPermissions"])
+    return lines
+
+
+def _keep(parameter: str, file: Path, secret: str) -> str:
+    file.touch(mode=0o600)
+    file.write_text(secret, encoding="utf-8")
+    return f"{parameter}: {file.absolute()}"
 
 
 class Aws:
