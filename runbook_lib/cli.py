@@ -259,10 +259,21 @@ def secret(name: str, files: Sequence[Path], values: Sequence[tuple[str, str]]) 
 
 
 @runbook.command()
-def doctor() -> None:
-    """Show which tools and kernel abilities are there, and how to get those that are not."""
+@PARAMETER_FILES
+@PARAMETERS
+def doctor(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
+    """Show which tools and kernel abilities are there, and how to get those that are not.
+
+    With parameters (-f, -p), also whether the deployment can be made in its clouds: credentials, parameters,
+    permissions, quotas, names. Nothing is changed.
+    """
     tools = import_module("runbook_lib.lab.tools")
     missing = console.doctor(tools.report(), tools.abilities())
+    if files or values:
+        from .doctor import examine
+
+        # On the way to the clouds, what only the lab needs is no matter.
+        missing = console.findings(examine(_resolved(_given(files, values), files, values)))
     raise click.exceptions.Exit(FAILED if missing else 0)
 
 

@@ -17,6 +17,7 @@ from .archive.record import REPORT, RunRecord, StepRecord
 if TYPE_CHECKING:
     from .archive.comparison import CellDiff, Change, Diff
     from .archive.evidence import Report
+    from .doctor import Finding
 
 BROKEN = ("failed", "timed out", "out of memory", "kernel died", "killed", "machine gone", "cut off")
 MARKS = {
@@ -252,6 +253,17 @@ def doctor(tools: Iterable[Any], abilities: Iterable[Any]) -> int:
         [("✓" if a.ok else "✗", a.name, a.needed_for, "" if a.ok else a.detail, a.how_to_get) for a in able],
     )
     return sum(t.path is None and t.essential for t in known) + sum(not a.ok and a.essential for a in able)
+
+
+def findings(found: Iterable[Finding]) -> int:
+    """Print what a look at the clouds came to; return how many findings are amiss."""
+    known = list(found)
+    table(
+        "Clouds",
+        ("", "cloud", "check", "expected", "seen", "what to do"),
+        [("✓" if one.ok else "✗", one.cloud, one.check, one.expected, one.seen, one.remedy) for one in known],
+    )
+    return sum(not one.ok for one in known)
 
 
 def _out() -> Console:

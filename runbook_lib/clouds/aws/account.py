@@ -50,15 +50,15 @@ class Account:
         ec2: boto3's EC2 client.
         iam: boto3's IAM client.
         probe: an EC2 client that asks once only, to learn soon whether anything answers.
-        ssm: makes boto3's Systems Manager client, which few deployments ask.
         params: the deployment.
+        client: makes a client of another service, by boto3's name for it.
     """
 
     ec2: Any
     iam: Any
     probe: Any
-    ssm: Callable[[], Any]
     params: Params
+    client: Callable[[str], Any]
 
     @property
     def deployment(self) -> str:
@@ -257,9 +257,8 @@ def open_account(params: Params) -> Account:
     )
     once = config.merge(Config(retries={"total_max_attempts": 1}))
 
-    def client(service: str, config: Config) -> Any:
+    def client(service: str, config: Config = config) -> Any:
         return session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
 
     with errors("aws"):
-        clients = client("ec2", config), client("iam", config), client("ec2", once)
-        return Account(*clients, ssm=lambda: client("ssm", config), params=params)
+        return Account(client("ec2"), client("iam"), client("ec2", once), params, client)

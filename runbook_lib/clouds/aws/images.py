@@ -46,7 +46,7 @@ def _told(account: Account, name: str) -> str:
         ParameterError: there is no such parameter, or it tells something else.
     """
     try:
-        value = str(account.ssm().get_parameter(Name=name)["Parameter"]["Value"])
+        value = str(account.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError as error:
         if code(error) not in ("ParameterNotFound", "ValidationException"):
             raise

@@ -136,10 +136,10 @@ class Gcp:
 
     # ---- underneath --------------------------------------------------------------------------------------------
 
-    def _list(self, kind: Kind) -> list[Found]:
-        deployment = self.params.deployment
-        # The name is matched by the API to spare a big project's listing; whose it is, is decided here.
-        request: dict[str, Any] = {"filter": f'name eq "{deployment}-.*"'}
+    def named(self, kind: Kind) -> list[Any]:
+        """The messages of all things of a kind that are called as this deployment's are, whosever they are."""
+        # The name is matched by the API to spare a big project's listing.
+        request: dict[str, Any] = {"filter": f'name eq "{self.params.deployment}-.*"'}
         client = self.api.client(kind.client)
         if kind.scope == "zone":
             # Instances may stand in zones that are no longer among the parameters.
@@ -152,7 +152,11 @@ class Gcp:
             def listing(**options: Any) -> list[Any]:
                 return list(client.list(**options))
 
-        every = [m for m in self.api.call(f"gcp {kind.name}s", listing, request) if belongs(m, deployment)]
+        answer: list[Any] = self.api.call(f"gcp {kind.name}s", listing, request)
+        return answer
+
+    def _list(self, kind: Kind) -> list[Found]:
+        every = [message for message in self.named(kind) if belongs(message, self.params.deployment)]
         found = [to_found(kind.name, message) for message in every]
         if kind.name == "router":
             found += [self._with_sessions(peering) for message in every if (peering := to_peering(message))]

@@ -15,16 +15,22 @@ from ...errors import ParameterError, PrerequisiteError
 from ...params import Params
 
 SCOPE = "https://www.googleapis.com/auth/compute"
+# What Resource Manager asks for, to tell what somebody may.
+READ_ONLY = "https://www.googleapis.com/auth/cloud-platform.read-only"
 
 
-def load(params: Params) -> Any:
+def load(params: Params, scope: str = SCOPE) -> Any:
     """Credentials from the file that ``gcp_credentials`` names, or application default ones.
+
+    Args:
+        params: the deployment.
+        scope: what their tokens shall be good for.
 
     Raises:
         ParameterError: the file is not there, or is none.
         PrerequisiteError: there are no application default credentials.
     """
-    found = _from_file(Path(params.gcp_credentials).expanduser()) if params.gcp_credentials else _default()
+    found = _from_file(Path(params.gcp_credentials).expanduser(), scope) if params.gcp_credentials else _default(scope)
     return _Aside(found) if params.gcp_endpoint else found
 
 
@@ -39,15 +45,20 @@ class _Aside(credentials.Credentials):
         super().__init__()
         self._source = source
 
+    @property
+    def service_account_email(self) -> str:
+        """Whose they are; empty for a user's."""
+        return str(getattr(self._source, "service_account_email", ""))
+
     def refresh(self, request: Any) -> None:
         """Get a new token, from where the credentials file says."""
         self._source.refresh(request)
         self.token, self.expiry = self._source.token, self._source.expiry
 
 
-def _default() -> Any:
+def _default(scope: str) -> Any:
     try:
-        return google.auth.default(scopes=[SCOPE])[0]
+        return google.auth.default(scopes=[scope])[0]
     except DefaultCredentialsError as error:
         raise PrerequisiteError(
             "there are no Google credentials",
@@ -57,9 +68,9 @@ def _default() -> Any:
         ) from None
 
 
-def _from_file(path: Path) -> Any:
+def _from_file(path: Path, scope: str) -> Any:
     try:
-        found = google.auth.load_credentials_from_file(str(path), scopes=[SCOPE])[0]
+        found = google.auth.load_credentials_from_file(str(path), scopes=[scope])[0]
         _tell(json.loads(path.read_text(encoding="utf-8")))
         return found
     except (DefaultCredentialsError, MalformedError, OSError, ValueError) as error:

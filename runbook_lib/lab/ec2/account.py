@@ -17,9 +17,9 @@ from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
 
 from ..model import Hooks
-from . import auth, imds
+from . import auth, imds, parameters, permissions, quotas, simulation
 from .base import ACCOUNT, PARTITION, Lab
-from .errors import RefusedError
+from .errors import JSON, RefusedError
 from .instances import LabInstance
 from .mends import Region
 from .responses import LabResponse
@@ -75,26 +75,34 @@ class Account:
         return None
 
     def answer(
-        self, environ: dict[str, Any], service: str, region: str, action: str
+        self, environ: dict[str, Any], body: bytes, service: str, region: str, action: str
     ) -> tuple[int, Mapping[str, Any], bytes]:
         """Let moto's handler, mended, answer: status, headers, body.
 
         Raises:
             RefusedError: a service or action that does not exist, or not here.
         """
+        if service == "ssm":
+            return parameters.answer(body, action, region)
+        if service == "servicequotas":
+            return 200, {"Content-Type": JSON}, quotas.answer(action, body, region)
+        if (service, action) == ("iam", "SimulatePrincipalPolicy"):
+            return 200, {"Content-Type": "text/xml"}, simulation.answer(permissions.form(environ, body))
         if service not in self._handlers:
-            raise RefusedError("UnsupportedOperation", f"The lab emulates EC2, IAM, STS and SSM, not {service}.")
+            raise RefusedError(
+                "UnsupportedOperation", f"The lab emulates EC2, IAM, STS, SSM and Service Quotas, not {service}."
+            )
         if service == "ec2":
             self.region(region)
         # One account: headers and user agents that would lead moto elsewhere do not count.
         environ = {name: value for name, value in environ.items() if name != "HTTP_X_MOTO_ACCOUNT_ID"}
         environ["HTTP_HOST"] = f"{service}.{region}.amazonaws.com"
         try:
-            status, headers, body = self._handlers[service]()._dispatch(ServerRequest(environ))
+            status, headers, content = self._handlers[service]()._dispatch(ServerRequest(environ))
         except OperationNotFoundError:
             raise RefusedError("InvalidAction", f"The action {action} is not valid for this web service.") from None
         # moto's placeholder: every answer has an id of its own.
-        text = body.decode() if isinstance(body, bytes) else body
+        text = content.decode() if isinstance(content, bytes) else content
         return int(status), headers, text.replace(">request-id<", f">{uuid.uuid4()}<").encode()
 
     def metadata(self, environ: dict[str, Any], instance: LabInstance) -> imds.Answer:

@@ -56,12 +56,11 @@ class Ec2:
         with self._lock:
             if self._ready:
                 return
-            from . import auth, parameters
+            from . import auth
             from .account import Account
 
             self._account = Account(self._hooks, self._home, self._zones, settle=self._settle, keep=self._keep)
             self._auth = auth
-            self._parameters = parameters
             self._credentials = auth.create_operator()
             self._ready = True
 
@@ -87,8 +86,7 @@ class Ec2:
             with self._lock:
                 status, headers, content = self._serve(environ, body, caller, action)
         except RefusedError as refusal:
-            status, content = refusal.status, refusal.body(service)
-            headers = {"Content-Type": refusal.content_type(service)}
+            status, headers, content = refusal.status, refusal.headers(service), refusal.body(service)
         if status >= 500:
             log.error("%s:%s answered %s: %s", service, action, status, content[:2000])
         if status < 400 and service == "ec2" and not action.startswith(_READS):
@@ -103,9 +101,7 @@ class Ec2:
     ) -> tuple[int, Mapping[str, Any], bytes]:
         self._auth.authorize(environ, body, caller, action)
         try:
-            if caller.service == "ssm":
-                return self._parameters.answer(body, action, caller.region)
-            return self._account.answer(environ, caller.service, caller.region, action)
+            return self._account.answer(environ, body, caller.service, caller.region, action)
         except RefusedError:
             raise
         except NotImplementedError as error:

@@ -7,6 +7,7 @@ import uuid
 from xml.sax.saxutils import escape
 
 JSON = "application/x-amz-json-1.1"
+_SPEAK_JSON = ("servicequotas", "ssm")
 CONSOLE = "runbook_lab.console"  # in the WSGI environment: console output fetched for GetConsoleOutput
 
 
@@ -25,9 +26,13 @@ class RefusedError(Exception):
         self.status = status
         super().__init__(f"{code}: {message}")
 
+    def headers(self, service: str) -> dict[str, str]:
+        """What goes with ``body``."""
+        return {"Content-Type": JSON if service in _SPEAK_JSON else "text/xml;charset=UTF-8"}
+
     def body(self, service: str) -> bytes:
-        """The answer as ``service`` (``ec2``, ``iam``, ``sts``, ``ssm``) would shape it."""
-        if service == "ssm":
+        """The answer as ``service`` (``ec2``, ``iam``, ``sts``, ...) would shape it."""
+        if service in _SPEAK_JSON:
             return json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message>"
         request = uuid.uuid4()
@@ -40,7 +45,3 @@ class RefusedError(Exception):
                 f"<RequestId>{request}</RequestId></ErrorResponse>"
             )
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
-
-    def content_type(self, service: str) -> str:
-        """What ``body`` is."""
-        return JSON if service == "ssm" else "text/xml;charset=UTF-8"

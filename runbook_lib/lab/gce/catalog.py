@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .collection import Collection
 from .names import Key
+from .quotas import with_quotas
 from .store import Doc, Store
 
 IMAGE_PROJECT = "debian-cloud"
@@ -73,7 +74,7 @@ def image_of_family(store: Store, project: str, family: str) -> Doc | None:
 
 COLLECTIONS = (
     Collection("zones", "Zone", ""),
-    Collection("regions", "Region", ""),
+    Collection("regions", "Region", "", present=with_quotas),
     Collection("machineTypes", "MachineType", "zones"),
     Collection("images", "Image", "global"),
 )

@@ -6,7 +6,7 @@ import base64
 import uuid
 from collections.abc import Callable, Mapping
 
-from . import catalog, compute, lifecycle, messages, network, vpn, vpn_status
+from . import catalog, compute, lifecycle, messages, network, quotas, vpn, vpn_status
 from .collection import Collection
 from .errors import (
     ApiError,
@@ -229,6 +229,7 @@ class Service:
                     "defaultNetworkTier": "PREMIUM",
                     "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
                     "commonInstanceMetadata": store.metadata,
+                    "quotas": quotas.of_project(store),
                 },
             )
         if call.verb != "setCommonInstanceMetadata":
