@@ -11,7 +11,7 @@ from . import terraform_state
 from .clouds.survey import ADDRESSES, CPUS, Quota, Surveyor, surveyor
 from .errors import RunbookError
 from .params import Params
-from .permissions import CHECK, needed
+from .permissions import needed
 from .resources import CloudName, Found, Resource
 from .topology import Topology, topology
 
@@ -82,7 +82,7 @@ def _parameters(asked: Surveyor) -> Iterator[Finding]:
 
 
 def _denied(asked: Surveyor) -> tuple[str, ...]:
-    return asked.denied(needed(asked.name, ()))
+    return asked.denied(needed(asked.name))
 
 
 def _of(wanted: Topology, cloud: CloudName) -> list[Resource]:
@@ -93,8 +93,8 @@ def _of(wanted: Topology, cloud: CloudName) -> list[Resource]:
 
 
 def judge_permissions(cloud: CloudName, denied: tuple[str, ...]) -> Finding:
-    """Whether the credentials may do what all notebooks do."""
-    every = len(needed(cloud, ()))
+    """Whether the credentials may do what the notebooks do, and what is done here."""
+    every = len(needed(cloud))
     if not denied:
         return Finding(cloud, "permissions", f"all {every} that are needed", f"all {every}", True)
     form = "policy" if cloud == "aws" else "role"
@@ -116,7 +116,7 @@ def judge_quotas(
     for quota in quotas:
         needs = missing[quota.counts] * quota.each
         room = quota.limit - quota.used
-        ok = needs <= room
+        ok = not needs or needs <= room
         yield Finding(
             cloud,
             f"quota {quota.name}",
@@ -154,10 +154,7 @@ def judge_names(cloud: CloudName, taken: tuple[str, ...]) -> Finding:
 
 def _failed(cloud: CloudName, check: str, expected: str, error: RunbookError) -> Finding:
     seen = ": ".join(filter(None, (error.message, str(error.seen))))
-    remedy = error.remedy
-    if check in ("permissions", "quotas") and "runbook permissions" in remedy:
-        remedy = f"{remedy} (this check's own: `runbook permissions {CHECK}`)"
-    return Finding(cloud, check, expected, seen, False, remedy)
+    return Finding(cloud, check, expected, seen, False, error.remedy)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -63,11 +63,11 @@ def uses(cloud: CloudName) -> tuple[Use, ...]:
 
 
 def needed(cloud: CloudName, steps: Sequence[str] = ()) -> tuple[str, ...]:
-    """The permissions that some steps need in one cloud; without any, all notebooks'.
+    """The permissions that some steps need in one cloud; without any, all of ``NAMES``.
 
     A step may have to replace what differs from what is wanted, so one that makes a kind may also destroy it.
     """
-    wanted = set(steps or (*STEPS, *OPTIONAL))
+    wanted = set(steps or NAMES)
     return tuple(use.action for use in uses(cloud) if wanted & {*use.steps})
 
 

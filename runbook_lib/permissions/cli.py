@@ -38,7 +38,7 @@ def permissions(
 ) -> None:
     """Show the least that the credentials must be allowed.
 
-    STEP is a notebook's name or number, or "doctor" for `runbook doctor -f`. Without any: all notebooks.
+    STEP is a notebook's name or number, or "doctor" for `runbook doctor -f`. Without any: all of these.
 
     \b
     aws iam create-policy --policy-name runbook --policy-document "$(runbook permissions --format policy)"
