@@ -1,7 +1,8 @@
 """Which of the clouds' permissions the runbook uses, by what is done to what: the one place where they are written.
 
-``tests/test_permissions.py`` records what the emulated clouds are asked for, and finds nothing missing here and
-nothing too much.
+``tests/clouds/test_permissions.py`` lets everything be done with what stands here, and nothing with one of it less.
+GCP's are those for an image that Google publishes; one of the project's own needs ``compute.images.getFromFamily`` (or
+``get``) and ``compute.images.useReadOnly`` besides.
 """
 
 from __future__ import annotations
