@@ -12,6 +12,7 @@ import pytest
 
 from runbook_lib.clouds import Clouds, connect
 from runbook_lib.clouds.base import CloudApi
+from runbook_lib.clouds.gcp.kinds import KINDS as GCP_KINDS
 from runbook_lib.errors import CloudError, PrerequisiteError, RunbookError
 from runbook_lib.lab import restricted
 from runbook_lib.lab.ec2 import Ec2
@@ -30,6 +31,8 @@ Deed = Callable[[CloudApi], object]
 CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 # Of instances, one that has a public address and a role; of other kinds, the first.
 SAMPLE = "blue-server-{}-traefik-1"
+# Kinds that are found together with another.
+OWNERS = {"security_group_rules": "security_group", "router_peering": "router"}
 CASES = [
     *((cloud, purpose, action) for cloud in CLOUDS for purpose, some in READS[cloud].items() for action in some),
     *(
@@ -63,6 +66,13 @@ class Accounts:
         less = {"aws_credentials": str(files["less-aws"]), "gcp_credentials": str(files["less-gcp"])}
         self.member: Clouds = connect(self.params.model_copy(update=less))
         self.wanted: Topology = topology(self.params, public_key=KEY)
+
+    def there(self, cloud: CloudName, key: str) -> Found | None:
+        """One thing as the operator sees it; of its kind alone is asked, as this is done hundreds of times."""
+        kind, operator = key.split(":")[1], self.operator[cloud]
+        owner = OWNERS.get(kind, kind)
+        found = operator._kinds[owner].find() if cloud == "aws" else operator._list(GCP_KINDS[owner])  # type: ignore[attr-defined]
+        return next((thing for thing in found if thing.key == key), None)
 
     def give(self, cloud: CloudName, actions: Iterable[str]) -> None:
         if cloud == "gcp":
@@ -131,9 +141,8 @@ def _create(accounts: Accounts, trials: Trials) -> None:
                 found[resource.key] = api.wait(api.create(resource, resolve(resource.spec, found)))
 
             def remove(resource: Resource = resource) -> None:
-                operator = accounts.operator[resource.cloud]
-                if half := operator.inventory().get(resource.key):
-                    operator.destroy(half)
+                if half := accounts.there(resource.cloud, resource.key):
+                    accounts.operator[resource.cloud].destroy(half)
 
             if sample and kind not in tried:
                 tried.add(kind)
@@ -199,7 +208,9 @@ def _change(accounts: Accounts, trials: Trials, resource: Resource, found: dict[
         for spec in specs:
             if "running" in fields:
                 _stop(accounts, resource)
-            api.update(resource, accounts.operator[resource.cloud].inventory()[resource.key], spec, fields)
+            thing = accounts.there(resource.cloud, resource.key)
+            assert thing is not None
+            api.update(resource, thing, spec, fields)
 
     def restore() -> None:
         change(accounts.operator[resource.cloud], specs=(wanted,))
@@ -230,7 +241,7 @@ def _destroy(accounts: Accounts, trials: Trials) -> None:
         key = action.key
 
         def destroy(api: CloudApi, cloud: CloudName = cloud, key: str = key) -> None:
-            if thing := accounts.operator[cloud].inventory().get(key):
+            if thing := accounts.there(cloud, key):
                 api.destroy(thing)
 
         if (cloud, name) not in tried:
