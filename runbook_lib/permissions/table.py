@@ -2,7 +2,7 @@
 
 ``tests/clouds/test_permissions.py`` lets everything be done with what stands here, and nothing with one of it less.
 GCP's are those for an image that Google publishes; one of the project's own needs ``compute.images.getFromFamily`` (or
-``get``) and ``compute.images.useReadOnly`` besides.
+``get``) and ``compute.images.useReadOnly`` besides. AWS's ``ssm:GetParameter`` is for an image named by a parameter.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ READS: Mapping[CloudName, Mapping[str, Actions]] = {
             "ec2:DescribeAvailabilityZones",
             "ec2:DescribeImages",
             "ec2:DescribeInstanceTypeOfferings",
+            "ssm:GetParameter",
         ),
         "read consoles": ("ec2:GetConsoleOutput",),
         # Everybody may ask who they are.
@@ -140,7 +141,7 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
         "destroy": ("iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"),
     },
     "instance": {
-        "create": ("ec2:RunInstances", "ec2:DescribeImages", "iam:PassRole", _TAGGED),
+        "create": ("ec2:RunInstances", "ec2:DescribeImages", "ssm:GetParameter", "iam:PassRole", _TAGGED),
         "change": ("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifyInstanceAttribute", "ec2:StartInstances"),
         "destroy": ("ec2:TerminateInstances",),
     },

@@ -27,6 +27,7 @@ from runbook_lib.topology import Topology, topology
 from tests.clouds.conftest import World, served
 from tests.clouds.test_both import KEY, STEPS
 
+SSM_IMAGE = "ssm:/aws/service/debian/release/12/latest/amd64"
 Deed = Callable[[CloudApi], object]
 CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 # Of instances, one that has a public address and a role; of other kinds, the first.
@@ -60,7 +61,7 @@ class Accounts:
         self._account = restricted.Gcp(urls[1], files["gcp"])
         files["less-aws"].write_text(self._user.credentials())
         files["less-gcp"].write_text(self._account.credentials())
-        places = {"aws_endpoint": urls[0], "gcp_endpoint": urls[1], "deployment": "blue", "timeout": 30}
+        places = {"aws_endpoint": urls[0], "gcp_endpoint": urls[1], "deployment": "blue", "timeout": 30, "aws_image": SSM_IMAGE}
         self.params = Params(**places, aws_credentials=str(files["aws"]), gcp_credentials=str(files["gcp"]))
         self.operator: Clouds = connect(self.params)
         less = {"aws_credentials": str(files["less-aws"]), "gcp_credentials": str(files["less-gcp"])}
