@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from . import faults, host
+from . import counts, faults, host
 from .model import MIRROR_NAME
 from .vpn import control
 
@@ -116,6 +116,21 @@ def credentials(name: str, aws_policy: Path | None, gcp_role: Path | None, folde
 
     for line in restricted.write(host.find(name), aws_policy, gcp_role, folder):
         click.echo(line)
+
+
+@lab.command()
+@_name
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+def calls(name: str, as_json: bool) -> None:
+    """How many calls changed something, or were to, since the lab started: by cloud and action."""
+    tally = counts.read(host.find(name).home)
+    if as_json:
+        click.echo(json.dumps(tally, indent=2, sort_keys=True))
+        return
+    for cloud, actions in sorted(tally.items()):
+        for action, count in sorted(actions.items()):
+            click.echo(f"{cloud}  {count:5}  {action}")
+    click.echo(f"{counts.total(tally)} calls")
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})

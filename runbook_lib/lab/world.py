@@ -22,7 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import image, netns, socks, tools, web
+from . import counts, image, netns, socks, tools, web
+from .calls import intercepted
 from .ec2 import Ec2
 from .gce import Gce
 from .machine import Instance
@@ -104,10 +105,12 @@ class World:
             built.result()
         region = self._settings["aws_region"]
         names = {"aws": ("*.amazonaws.com", f"*.{region}.amazonaws.com"), "gcp": ("*.googleapis.com",)}
+        counted = counts.Counts(lambda tally: _write(self._home / counts.REPORT, json.dumps(tally)))
         for cloud in self._clouds:
-            web.serve(doors[cloud.name], cloud.api)
+            api = intercepted(cloud.name, cloud.api, counted)
+            web.serve(doors[cloud.name], api)
             inside = socket.create_server((API_ADDRESS[cloud.name], 443), backlog=256)
-            web.serve(inside, cloud.api, self._authority.context(*names[cloud.name]))
+            web.serve(inside, api, self._authority.context(*names[cloud.name]))
         mirror = socket.create_server((MIRROR_ADDRESS, 443), backlog=256)
         web.serve(mirror, self._mirror.answer, self._authority.context(MIRROR_NAME))
         threading.Thread(target=lambda: asyncio.run(socks.serve(doors["socks"])), daemon=True).start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from runbook_lib.lab.calls import Interceptor, intercepted
+from runbook_lib.lab.counts import Counts
 
 
 class World:
@@ -51,25 +52,6 @@ class World:
         self._woken.set()
 
 
-class Mutations:
-    """WSGI middleware of an AWS API that counts the calls which change something."""
-
-    def __init__(self) -> None:
-        self.actions: list[str] = []
-
-    def __call__(self, app: Any) -> Any:
-        def counted(environ: dict[str, Any], start_response: Any) -> Any:
-            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"] = io.BytesIO(body)
-            target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]  # of services that speak JSON
-            action = parse_qs(body.decode()).get("Action", [target])[0]
-            if not action.startswith(("Describe", "Get", "List")):
-                self.actions.append(action)
-            return app(environ, start_response)
-
-        return counted
-
-
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -78,10 +60,11 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def served(cloud: Any, world: World, middleware: Any = lambda app: app) -> Iterator[str]:
-    """Serve an emulated cloud's API on a port of its own, and give its URL."""
+def served(cloud: Any, world: World, *interceptors: Interceptor) -> Iterator[str]:
+    """Serve an emulated cloud's API on a port of its own, behind interceptors, and give its URL."""
     world.cloud = cloud
-    server = make_server("127.0.0.1", 0, middleware(cloud.api), threaded=True, request_handler=_Quiet)
+    api = intercepted(cloud.name, cloud.api, *interceptors)
+    server = make_server("127.0.0.1", 0, api, threaded=True, request_handler=_Quiet)
     threads = [threading.Thread(target=server.serve_forever, args=(0.02,)), threading.Thread(target=world.run)]
     for thread in threads:
         thread.start()
@@ -102,12 +85,12 @@ class Emulated:
     Args:
         url: its API.
         credentials: file with an operator's.
-        mutations: names of the calls that changed something (AWS only).
+        counts: the calls that changed something.
     """
 
     url: str
     credentials: str
-    mutations: list[str]
+    counts: Counts
 
 
 @pytest.fixture
@@ -116,12 +99,12 @@ def aws_lab(tmp_path: Path) -> Iterator[Emulated]:
     pytest.importorskip("moto")
     from runbook_lib.lab.ec2 import Ec2
 
-    world, mutations = World(), Mutations()
+    world, counts = World(), Counts()
     emulator = Ec2(world, "us-west-2", settle=0.05)
     credentials = tmp_path / "aws-credentials"
     credentials.write_text(emulator.operator_credentials())
-    with served(emulator, world, mutations) as url:
-        yield Emulated(url, str(credentials), mutations.actions)
+    with served(emulator, world, counts) as url:
+        yield Emulated(url, str(credentials), counts)
 
 
 @pytest.fixture
@@ -129,10 +112,10 @@ def gcp_lab(tmp_path: Path) -> Iterator[Emulated]:
     """An empty GCP project."""
     from runbook_lib.lab.gce import Gce
 
-    world = World()
+    world, counts = World(), Counts()
     emulator = Gce(world, "runbook-lab")
     emulator.ready()
     credentials = tmp_path / "gcp-credentials.json"
-    with served(emulator, world) as url:
+    with served(emulator, world, counts) as url:
         credentials.write_text(json.dumps(emulator.operator_credentials(f"{url}/token")))
-        yield Emulated(url, str(credentials), [])
+        yield Emulated(url, str(credentials), counts)

@@ -12,6 +12,7 @@ from runbook_lib.clouds import aws
 from runbook_lib.clouds.aws.access import entries_of, permission_of
 from runbook_lib.clouds.aws.vpn import tunnels_of
 from runbook_lib.errors import CloudError, ParameterError, PrerequisiteError
+from runbook_lib.lab.counts import Counts
 from runbook_lib.params import Params
 from runbook_lib.plan import plan
 from runbook_lib.resources import Found, Resource, resolve
@@ -27,9 +28,9 @@ GCP_END = Found("gcp:vpn_gateway:blue-vpn", "1", {"address_0": "203.0.113.5", "a
 class Lab:
     """A cloud of its own, with what was built in it."""
 
-    def __init__(self, params: Params, mutations: list[str]) -> None:
+    def __init__(self, params: Params, counts: Counts) -> None:
         self.params = params
-        self.mutations = mutations
+        self.counts = counts
         self.cloud = aws.connect(params)
         self.wanted: Topology = topology(
             params, public_key=KEY, script=lambda _params, _cloud, role, name: f"#!/bin/sh\n# {role} {name}\n"
@@ -82,7 +83,7 @@ class Lab:
 def lab(aws_lab: Any) -> Lab:
     return Lab(
         Params(deployment="blue", aws_endpoint=aws_lab.url, aws_credentials=aws_lab.credentials, timeout=20),
-        aws_lab.mutations,
+        aws_lab.counts,
     )
 
 
@@ -100,12 +101,12 @@ def test_all_that_is_wanted_is_made_found_as_wanted_and_unmade(lab: Lab) -> None
     assert found.keys() == {r.key for r in lab.wanted.resources if r.cloud == "aws"}
     assert lab.drift() == {}
 
-    count = len(lab.mutations)
+    count = lab.counts.total()
     for action in plan(lab.wanted, found, "05_teardown").actions:
         assert action.found
         lab.cloud.destroy(action.found)
     assert lab.cloud.inventory() == {}
-    assert len(lab.mutations) > count
+    assert lab.counts.total() > count
     # Whoever comes twice finds nothing to do, and no error.
     for action in plan(lab.wanted, found, "05_teardown").actions:
         assert action.found
@@ -245,7 +246,7 @@ def test_another_script_or_key_means_another_instance(lab: Lab) -> None:
 
 
 def test_another_deployment_of_a_longer_name_is_not_seen(lab: Lab) -> None:
-    other = Lab(lab.params.model_copy(update={"deployment": "blue-2"}), lab.mutations)
+    other = Lab(lab.params.model_copy(update={"deployment": "blue-2"}), lab.counts)
     role = "aws:instance_profile:blue-2-ec2-describe-instances"
     other.build("aws:subnet:blue-2-public-a", "aws:security_group:blue-2-web", role)
     assert lab.cloud.inventory() == {}
@@ -283,7 +284,7 @@ def test_a_parameter_that_aws_does_not_know_is_named(lab: Lab, changes: dict[str
         cloud.check()
     assert raised.value.resource == field
     assert raised.value.remedy
-    assert lab.mutations == []
+    assert lab.counts.total() == 0
 
 
 @pytest.mark.parametrize("wanted", ["debian-12-amd64-*", f"ssm:{DEBIAN}"])

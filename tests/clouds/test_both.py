@@ -35,7 +35,7 @@ def make(params: Params, clouds: Clouds, wanted: Topology, steps: tuple[str, ...
         apply(plan(wanted, clouds.inventory(), step), clouds)
 
 
-def test_made_found_as_wanted_and_unmade(params: Params, aws_lab: Any) -> None:
+def test_made_found_as_wanted_and_unmade(params: Params, aws_lab: Any, gcp_lab: Any) -> None:
     clouds, wanted = connect(params), topology(params, public_key=KEY)
     clouds.both(lambda cloud: cloud.check())
     make(params, clouds, wanted)
@@ -43,9 +43,10 @@ def test_made_found_as_wanted_and_unmade(params: Params, aws_lab: Any) -> None:
     found = clouds.inventory()
     assert found.keys() == wanted.by_key.keys()
     assert {step: plan(wanted, found, step).work for step in STEPS} == dict.fromkeys(STEPS, ())
-    count = len(aws_lab.mutations)
+    made = aws_lab.counts.tally, gcp_lab.counts.tally
+    assert aws_lab.counts.total() > 40 and gcp_lab.counts.total() > 30
     make(params, clouds, wanted)
-    assert len(aws_lab.mutations) == count
+    assert (aws_lab.counts.tally, gcp_lab.counts.tally) == made
 
     running = hosts(wanted, clouds)
     assert [host.name for host in running] == [node.name for node in wanted.nodes]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -23,7 +24,13 @@ def before(operator: Operator, walk: Run) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def again(operator: Operator, before: set[tuple[str, str]]) -> Run:
+def calls_before(operator: Operator, before: set[tuple[str, str]]) -> Mapping[str, Mapping[str, int]]:
+    """The calls that have changed something before anything is run again."""
+    return changing_calls(operator)
+
+
+@pytest.fixture(scope="module")
+def again(operator: Operator, calls_before: Mapping[str, Mapping[str, int]]) -> Run:
     """The second walk, its steps named."""
     return operator.run("00", "01", "2", "3", "04_test")
 
@@ -45,6 +52,14 @@ def test_its_plans_have_nothing_to_do(again: Run, step: str) -> None:
 
 def test_nothing_was_created(again: Run, operator: Operator, before: set[tuple[str, str]]) -> None:
     assert operator.resources() == before
+
+
+def test_it_made_no_call_that_changes_anything(
+    again: Run, operator: Operator, calls_before: Mapping[str, Mapping[str, int]]
+) -> None:
+    assert calls_before["aws"]["ec2:RunInstances"] >= 8
+    assert calls_before["gcp"]["compute.instances.insert"] >= 8
+    assert changing_calls(operator) == calls_before
 
 
 @pytest.mark.parametrize("step", ["00_provision", "01_bootstrap", "03_traefik", "04_test"])
@@ -82,6 +97,13 @@ def test_papermill_is_told_what_cannot_be(operator: Operator) -> None:
     done = operator.papermill(*words)
     assert done.returncode != 0
     assert "the parameter consul_servers cannot be used" in done.stderr
+
+
+def changing_calls(operator: Operator) -> Mapping[str, Mapping[str, int]]:
+    """How many calls have changed something in each cloud, by action, as the lab counts them at the APIs."""
+    done = operator.runbook("lab", "calls", "--name", operator.lab.name, "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
 def _agrees(book: Executed) -> None:
