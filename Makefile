@@ -27,7 +27,7 @@ export MPLCONFIGDIR := $(HOME)/.cache/runbook/matplotlib
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(INSTALLED) ## make .venv, install what is missing on this machine
@@ -59,6 +59,10 @@ test: setup $(AIRFLOW_INSTALLED) lint ## the linters and every test, as CI runs 
 	@$(BIN)/pytest -m "not e2e and not alone" --numprocesses auto --maxprocesses 4 --dist loadfile
 	@echo "Running the tests from end to end, one at a time"
 	@$(BIN)/pytest -m "e2e or alone"
+
+.PHONY: sweep-crashes
+sweep-crashes: setup ## kill provision and teardown around each call that changes something; half an hour or more
+	@$(BIN)/python -m tests.crashes.full
 
 .PHONY: quick
 quick: $(INSTALLED) ## the unit tests alone: nothing but Python needed

@@ -81,6 +81,11 @@ class Gce:
         """
         return self._auth.credentials(token_uri)
 
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Everything that the project holds now, by path; what Google offers to all (regions, images) included."""
+        with self._store.lock:
+            return {key.path: dict(document) for key, document in self._store.documents.items()}
+
     # ---- HTTP --------------------------------------------------------------------------------------------
 
     def api(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
