@@ -27,6 +27,7 @@ def subnet(vpc: str) -> dict[str, object]:
     return {"SubnetId": "subnet-00000001", "VpcId": vpc, "CidrBlock": "10.0.0.0/24", "Tags": []}
 
 
+RENAMED = [vpc("vpc-44444444", "b"), vpc("vpc-33333333", "a")]
 ONE: Raw = {"aws vpcs": [vpc("vpc-11111111", "a"), vpc("vpc-22222222", "b")], "aws subnets": [subnet("vpc-11111111")]}
 
 

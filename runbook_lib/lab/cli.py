@@ -31,11 +31,18 @@ def lab() -> None:
 
 @lab.command()
 @_name
-def up(name: str) -> None:
+@click.option(
+    "--latencies",
+    type=click.FloatRange(min=0, min_open=True),
+    help="let the clouds' APIs take as long as the real ones are known to, times this",
+)
+def up(name: str, latencies: float | None) -> None:
     """Start the lab (or find it up)."""
     click.echo(f"lab {name}: starting", err=True)
     began = time.monotonic()
-    found, fresh = host.up(name)
+    found, fresh = host.up(name, {**host.DEFAULTS, "latencies": latencies or 0.0})
+    if latencies and not fresh:
+        click.echo(f"lab {name}: its latencies stay as they were; runbook lab down first changes them", err=True)
     click.echo(f"lab {name}: {f'up after {time.monotonic() - began:.1f} s' if fresh else 'was up already'}", err=True)
     _print_endpoints(found)
 

@@ -56,6 +56,13 @@ def serve(listener: socket.socket, application: Application, context: ssl.SSLCon
     return server
 
 
+def later(seconds: float, call: Callable[..., object], *arguments: object) -> None:
+    """Call something after a while, in a thread of its own that holds up nobody's end."""
+    timer = threading.Timer(seconds, call, arguments)
+    timer.daemon = True
+    timer.start()
+
+
 class Authority:
     """The lab's certificate authority, made anew with each lab."""
 

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import counts, image, netns, socks, tools, web
-from .calls import intercepted
+from . import counts, image, latencies, netns, socks, tools, web
+from .calls import Interceptor, intercepted
 from .ec2 import Ec2
 from .gce import Gce
 from .machine import Instance
@@ -69,9 +69,12 @@ class World:
         self._mirror = Mirror(home, self._tools)
         news = threading.Event()
         self._vpn = Vpn(carrier(settings["lacking"], _RUN / "vpn", news), news, self.changed, home / REPORT)
+        factor = settings.get("latencies", 0.0)
+        slow: dict[str, Any] = {"durations": latencies.scaled(factor)} if factor else {}
+        self._interceptors: list[Interceptor] = [latencies.RoundTrip(factor)] if factor else []
         self._clouds: tuple[Cloud, ...] = (
-            Ec2(self, settings["aws_region"], settings["aws_zones"]),
-            Gce(self, settings["gcp_project"]),
+            Ec2(self, settings["aws_region"], settings["aws_zones"], **slow),
+            Gce(self, settings["gcp_project"], **slow),
         )
 
     # ---- Hooks: what the emulated clouds need ------------------------------------------------------------
@@ -107,10 +110,9 @@ class World:
         names = {"aws": ("*.amazonaws.com", f"*.{region}.amazonaws.com"), "gcp": ("*.googleapis.com",)}
         counted = counts.Counts(lambda tally: _write(self._home / counts.REPORT, json.dumps(tally)))
         for cloud in self._clouds:
-            api = intercepted(cloud.name, cloud.api, counted)
-            web.serve(doors[cloud.name], api)
+            web.serve(doors[cloud.name], intercepted(cloud.name, cloud.api, *self._interceptors, counted))
             inside = socket.create_server((API_ADDRESS[cloud.name], 443), backlog=256)
-            web.serve(inside, api, self._authority.context(*names[cloud.name]))
+            web.serve(inside, intercepted(cloud.name, cloud.api, counted), self._authority.context(*names[cloud.name]))
         mirror = socket.create_server((MIRROR_ADDRESS, 443), backlog=256)
         web.serve(mirror, self._mirror.answer, self._authority.context(MIRROR_NAME))
         threading.Thread(target=lambda: asyncio.run(socks.serve(doors["socks"])), daemon=True).start()

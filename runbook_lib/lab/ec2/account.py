@@ -36,11 +36,20 @@ class ServerRequest(Request):
 class Account:
     """The state of an emulated account; its methods are not thread-safe."""
 
-    def __init__(self, hooks: Hooks, home: str, zones: tuple[str, ...], *, settle: float, keep: float) -> None:
+    def __init__(
+        self,
+        hooks: Hooks,
+        home: str,
+        zones: tuple[str, ...],
+        *,
+        settle: float,
+        durations: Mapping[str, float],
+        keep: float,
+    ) -> None:
         # moto keeps IAM and STS globally: a fresh account begins by emptying them.
         iam_backends[ACCOUNT][PARTITION].reset()
         sts_backends[ACCOUNT][PARTITION].reset()
-        self._lab = Lab(hooks.changed, home, zones, settle, keep)
+        self._lab = Lab(hooks.changed, home, zones, settle, durations, keep)
         self._sessions = imds.Sessions()
         self._role_sessions: dict[tuple[str, str], Any] = {}
         self.tokens: dict[tuple[str, str, str], Any] = {}

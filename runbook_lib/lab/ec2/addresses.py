@@ -44,6 +44,8 @@ class LabInterface(NetworkInterface):
 class LabNat(Ageing, NatGateway):  # type: ignore[override]  # state follows the clock
     """A NAT gateway that takes a moment; moto's has a private address outside its subnet and is never freed."""
 
+    creates, deletes = "ec2:CreateNatGateway", "ec2:DeleteNatGateway"
+
     def __init__(self, backend: Any, subnet: Any, allocation: ElasticAddress | None, tags: dict[str, str]) -> None:
         self.id = random_nat_gateway_id()
         self.ec2_backend = backend

@@ -6,9 +6,11 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..model import CloudName, Hooks, Machine, MachineState, Network, Tunnel, TunnelStatus
+from ..web import later
 from .errors import CONSOLE, RefusedError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class Ec2:
         region: home region; others answer too.
         zones: zone names that the home region offers; empty for all it has.
         settle: seconds that NAT gateways and VPN connections stay ``pending`` or ``deleting``.
+        durations: seconds until what an action begins is done, by its name (``ec2:CreateNatGateway``), instead.
         keep: seconds that terminated instances and deleted gateways stay listed (AWS: about an hour).
     """
 
@@ -41,12 +44,14 @@ class Ec2:
         zones: Sequence[str] = (),
         *,
         settle: float = 0.3,
+        durations: Mapping[str, float] = MappingProxyType({}),
         keep: float = 3600,
     ) -> None:
         self._hooks = hooks
         self._home = region
         self._zones = tuple(zones)
         self._settle = settle
+        self._durations = durations
         self._keep = keep
         self._lock = threading.RLock()
         self._ready = False
@@ -59,7 +64,14 @@ class Ec2:
             from . import auth
             from .account import Account
 
-            self._account = Account(self._hooks, self._home, self._zones, settle=self._settle, keep=self._keep)
+            self._account = Account(
+                self._hooks,
+                self._home,
+                self._zones,
+                settle=self._settle,
+                durations=self._durations,
+                keep=self._keep,
+            )
             self._auth = auth
             self._credentials = auth.create_operator()
             self._ready = True
@@ -157,6 +169,9 @@ class Ec2:
         """Let an instance's state follow its machine's; an unknown machine is ignored."""
         with self._lock:
             instance = self._account.instance(machine) if self._ready else None
+            if instance is not None and (early := instance.early(state)) > 0:
+                later(early, self.report_machine, machine, state)
+                return
             again = instance is not None and instance.ec2_backend.report(instance, state)
         if again:
             self._hooks.changed()

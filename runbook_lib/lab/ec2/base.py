@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -16,6 +15,7 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.utils import generic_filter
 
 from ..model import PUBLIC
+from ..web import later
 
 ACCOUNT = "123456789012"
 PARTITION = "aws"
@@ -32,6 +32,7 @@ class Lab:
         changed: called when something becomes so by the passing of time alone.
         zones: zone names that the home region offers; empty for all it has (a to d).
         settle: seconds that slow things stay ``pending`` or ``deleting``.
+        durations: the same for single actions, by name.
         keep: seconds that deleted things stay listed (AWS: about an hour).
     """
 
@@ -39,6 +40,7 @@ class Lab:
     home: str
     zones: tuple[str, ...]
     settle: float
+    durations: Mapping[str, float]
     keep: float
     regions: dict[str, LabBackend] = field(default_factory=dict)
 
@@ -54,11 +56,9 @@ class Lab:
             refuse("InsufficientAddressCapacity", "Not enough available addresses to satisfy the request.")
         return free
 
-    def later(self) -> None:
+    def later(self, seconds: float) -> None:
         """Tell the world again once what was just begun has settled."""
-        timer = threading.Timer(self.settle + 0.01, self.changed)
-        timer.daemon = True
-        timer.start()
+        later(seconds + 0.01, self.changed)
 
 
 class LabBackend(EC2Backend):
@@ -99,8 +99,10 @@ class LabBackend(EC2Backend):
 
 
 class Ageing:
-    """Something that takes a moment to become available, and a moment to go."""
+    """Something that takes a moment to become available, and a moment to go; subclasses name the actions."""
 
+    creates: str
+    deletes: str
     lab: Lab
     born: float
     died: float | None = None
@@ -109,19 +111,22 @@ class Ageing:
     def begin(self, lab: Lab) -> None:
         self.lab = lab
         self.born = time.monotonic()
-        lab.later()
+        lab.later(self._takes(self.creates))
 
     def end(self) -> None:
         if self.died is None:
             self.died = time.monotonic()
-            self.lab.later()
+            self.lab.later(self._takes(self.deletes))
+
+    def _takes(self, action: str) -> float:
+        return self.lab.durations.get(action, self.lab.settle)
 
     @property
     def state(self) -> str:
         now = time.monotonic()
         if self.died is not None:
-            return "deleted" if now - self.died >= self.lab.settle else "deleting"
-        return self.available_as if now - self.born >= self.lab.settle else "pending"
+            return "deleted" if now - self.died >= self._takes(self.deletes) else "deleting"
+        return self.available_as if now - self.born >= self._takes(self.creates) else "pending"
 
     @property
     def forgotten(self) -> bool:

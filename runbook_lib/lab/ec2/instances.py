@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from moto.core.types import Base64EncodedString
@@ -31,6 +32,7 @@ class LabInstance(Instance):
     rebooting = False
     ended: float | None = None
     public_key = ""
+    since = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,9 +77,17 @@ class LabInstance(Instance):
 
     def become(self, name: str, reason: StateReason | None = None) -> None:
         self._state = InstanceState(name, STATES[name])
+        self.since = time.monotonic()
         self.state_reason = reason or StateReason()
         stamp = utcnow().strftime("%Y-%m-%d %H:%M:%S GMT")
         self._reason = f"User initiated ({stamp})" if reason is _BY_USER else ""
+
+    def early(self, state: MachineState) -> float:
+        """Seconds by which a machine got somewhere sooner than the cloud's would have; the lab has been told these."""
+        changes = {("pending", "running"): "ec2:RunInstances", ("shutting-down", "gone"): "ec2:TerminateInstances"}
+        action = changes.get((self.state, state), "")
+        durations: Mapping[str, float] = self.ec2_backend.lab.durations
+        return self.since + durations[action] - time.monotonic() if action in durations else 0.0
 
     def release(self) -> None:
         """A terminated instance holds no interface, address, volume or profile."""

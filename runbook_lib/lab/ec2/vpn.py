@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from moto.ec2.models.vpn_gateway import VPCGatewayAttachment, VpnGateway
 from moto.ec2.utils import random_vpn_connection_id
 
 from ..model import TunnelStatus
-from .base import Ageing, refuse
+from .base import Ageing, Lab, refuse
 from .routes import RouteBackend
 from .tunnels import TunnelEnd, complete, configuration, refusals
 
@@ -22,6 +23,8 @@ AMAZON_ASN = 64512  # AWS's default for a virtual private gateway (VPC User Guid
 
 class LabConnection(Ageing, VPNConnection):  # type: ignore[override]  # state follows the clock
     """A VPN connection with two tunnels of its own; moto's share one constant address and key."""
+
+    creates, deletes = "ec2:CreateVpnConnection", "ec2:DeleteVpnConnection"
 
     def __init__(
         self,
@@ -99,6 +102,29 @@ class LabConnection(Ageing, VPNConnection):  # type: ignore[override]  # state f
         return sorted({network for tunnel in up for network in tunnel.learned})
 
 
+class LabAttachment(VPCGatewayAttachment):
+    """A virtual private gateway's attachment, which takes as long as the lab was told; moto's takes no time."""
+
+    def __init__(self, lab: Lab, vpc_id: str) -> None:
+        self._lab = lab
+        self._died: float | None = None
+        self._born = time.monotonic()
+        super().__init__(vpc_id)
+        lab.later(lab.durations.get("ec2:AttachVpnGateway", 0))
+
+    @property
+    def state(self) -> str:
+        now = time.monotonic()
+        if self._died is not None:
+            return "detaching" if now - self._died < self._lab.durations.get("ec2:DetachVpnGateway", 0) else "detached"
+        return "attaching" if now - self._born < self._lab.durations.get("ec2:AttachVpnGateway", 0) else "attached"
+
+    @state.setter
+    def state(self, state: str | None) -> None:
+        if state == "detached" and self._died is None:
+            self._died = time.monotonic()
+
+
 class VpnBackend(RouteBackend):
     """Virtual private gateways, customer gateways, VPN connections."""
 
@@ -150,13 +176,15 @@ class VpnBackend(RouteBackend):
         if gateway.state == "deleted":
             refuse("InvalidVpnGatewayID.NotFound", f"The vpnGateway ID '{vpn_gateway_id}' does not exist")
         self.get_vpc(vpc_id)
-        attached = self.attached_to(gateway)
+        attached = _holding(gateway)
         if attached == [vpc_id]:
             return gateway.attachments[vpc_id]
-        others = [g for g in self.vpn_gateways.values() if g is not gateway and vpc_id in self.attached_to(g)]
+        others = [g for g in self.vpn_gateways.values() if g is not gateway and vpc_id in _holding(g)]
         if attached or others:
             refuse("VpnGatewayAttachmentLimitExceeded", "The virtual private gateway or VPC has an attachment already")
-        return super().attach_vpn_gateway(vpn_gateway_id, vpc_id)
+        super().attach_vpn_gateway(vpn_gateway_id, vpc_id)
+        gateway.attachments[vpc_id] = LabAttachment(self.lab, vpc_id)  # type: ignore[abstract]  # moto's leftovers of CloudFormation
+        return gateway.attachments[vpc_id]
 
     def detach_vpn_gateway(self, vpn_gateway_id: str, vpc_id: str) -> VPCGatewayAttachment:
         attachment = super().detach_vpn_gateway(vpn_gateway_id, vpc_id)
@@ -168,7 +196,7 @@ class VpnBackend(RouteBackend):
     def delete_vpn_gateway(self, vpn_gateway_id: str) -> VpnGateway:
         """Not while attached or with connections; moto does not look."""
         gateway = self.get_vpn_gateway(vpn_gateway_id)
-        if self.attached_to(gateway) or any(c.vpn_gateway_id == vpn_gateway_id for c in self._living()):
+        if _holding(gateway) or any(c.vpn_gateway_id == vpn_gateway_id for c in self._living()):
             refuse("IncorrectState", f"The vpnGateway '{vpn_gateway_id}' is in use.")
         return super().delete_vpn_gateway(vpn_gateway_id)
 
@@ -252,3 +280,8 @@ class VpnBackend(RouteBackend):
         for connection in list(self.vpn_connections.values()):
             if connection.forgotten:  # type: ignore[attr-defined]  # all are LabConnection
                 del self.vpn_connections[connection.id]
+
+
+def _holding(gateway: VpnGateway) -> list[str]:
+    """The VPC that a gateway is attached to, or on its way in or out of."""
+    return [vpc for vpc, attachment in gateway.attachments.items() if attachment.state != "detached"]

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
 from ..model import CloudName, Hooks, Machine, MachineState, Network, Tunnel, TunnelStatus
+from ..web import later
 from . import batch, catalog, fabric, lifecycle, messages
 from .auth import Auth, GrantError
 from .errors import ApiError, forbidden, may_not_act_as
@@ -45,6 +46,7 @@ class Gce:
         project: project id.
         regions: zones (full names) by region.
         operation_seconds: how long an operation lasts that does not depend on an instance.
+        durations: the same for single methods (``compute.networks.insert``); an instance's take that long at least.
     """
 
     name: CloudName = "gcp"
@@ -56,11 +58,12 @@ class Gce:
         *,
         regions: Mapping[str, Sequence[str]] = REGIONS,
         operation_seconds: float = 0.05,
+        durations: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._hooks = hooks
         # Numbers of real projects are as opaque; this one is the same for the same name.
         number = str(10**11 + zlib.crc32(project.encode()))
-        self._store = Store(project, number, regions, operation_seconds, hooks.console)
+        self._store = Store(project, number, regions, operation_seconds, hooks.console, durations=durations)
         catalog.fill(self._store)
         self._service = Service(self._store)
         self._auth = Auth(project)
@@ -189,8 +192,12 @@ class Gce:
 
     def report_machine(self, machine: str, state: MachineState) -> None:
         """See ``Cloud.report_machine``."""
+        key = _key(self._store.project, machine)
         with self._store.lock:
-            changed = lifecycle.report(self._store, _key(self._store.project, machine), state)
+            if (early := lifecycle.early(self._store, key, state)) > 0:
+                later(early, self.report_machine, machine, state)
+                return
+            changed = lifecycle.report(self._store, key, state)
         if changed:
             self._hooks.changed()
 

@@ -114,6 +114,14 @@ def report(store: Store, key: Key, state: MachineState) -> bool:
     return False
 
 
+def early(store: Store, key: Key, state: MachineState) -> float:
+    """Seconds by which an instance got somewhere sooner than those who wait for it are to see it."""
+    life = store.lives.get(key)
+    if life is None or state not in ("running", "stopped", "gone"):
+        return 0.0
+    return max((store.operations.early(operation) for operation in life.waiting), default=0.0)
+
+
 def _stopped(store: Store, key: Key) -> None:
     document, life = store.documents[key], store.lives[key]
     reserved = {address["address"] for _, address in store.every("addresses")}

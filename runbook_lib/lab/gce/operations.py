@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -100,12 +100,20 @@ class Operations:
     Args:
         changed: a condition over the project's lock; told when a held operation ends.
         duration: seconds that an operation lasts.
+        durations: the same for single methods, by name.
         clock: Unix seconds now.
     """
 
-    def __init__(self, changed: threading.Condition, duration: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        changed: threading.Condition,
+        duration: float,
+        durations: Mapping[str, float],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._changed = changed
         self._duration = duration
+        self._durations = durations
         self.clock = clock
         self._all: dict[Key, Operation] = {}
         self._requests: dict[str, tuple[object, Operation]] = {}
@@ -123,7 +131,7 @@ class Operations:
             user=user,
             request_id=request_id,
             started=now,
-            ends=None if held else now + self._duration,
+            ends=None if held else now + self._durations.get(_method(kind, target), self._duration),
         )
         self._all[operation.key] = operation
         return operation
@@ -134,6 +142,11 @@ class Operations:
             operation.ends = self.clock()
             operation.error = error
             self._changed.notify_all()
+
+    def early(self, operation: Operation) -> float:
+        """Seconds by which a held operation would end sooner than its method's do."""
+        lasts = self._durations.get(_method(operation.kind, operation.target), 0.0)
+        return operation.started + lasts - self.clock()
 
     def find(self, key: Key) -> Operation | None:
         return self._all.get(key)
@@ -171,3 +184,8 @@ class Operations:
     def remember(self, request_id: str, request: object, operation: Operation) -> None:
         if request_id:
             self._requests[request_id] = (request, operation)
+
+
+def _method(kind: str, target: Key) -> str:
+    """The name of the method that began an operation."""
+    return f"compute.{target.collection or 'projects'}.{kind}"

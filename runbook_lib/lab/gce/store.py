@@ -33,6 +33,7 @@ class Store:
         regions: zones (full names) by region.
         duration: seconds that an operation lasts.
         console: gives an instance's console output, by ``Machine.id``.
+        durations: seconds that single methods' operations last, by the method's name.
     """
 
     def __init__(
@@ -42,13 +43,15 @@ class Store:
         regions: Mapping[str, Sequence[str]],
         duration: float,
         console: Callable[[str], str],
+        *,
+        durations: Mapping[str, float],
     ) -> None:
         self.project = project
         self.number = number
         self.regions = regions
         self.console = console
         self.lock = threading.Condition(threading.RLock())
-        self.operations = Operations(self.lock, duration)
+        self.operations = Operations(self.lock, duration, durations)
         self.documents: dict[Key, Doc] = {}
         self.tunnels: dict[str, TunnelStatus] = {}
         self.inserting: dict[Key, Operation] = {}
