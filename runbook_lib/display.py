@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from types import TracebackType
 from typing import Any
 
+from . import events
 from .plan import Plan
 from .provision import Progress as Sign
 
@@ -78,7 +79,8 @@ class Progress:
     def __init__(self, step: str) -> None:
         self._step = step
         self._since = time.monotonic()
-        self._busy: dict[str, str] = {}
+        self._busy: dict[str, tuple[str, float]] = {}
+        self._told: set[str] = set()
         self._last: Sign | None = None
         self._handle: Any = None
         self._shown = 0.0
@@ -86,10 +88,11 @@ class Progress:
     def __call__(self, sign: Sign) -> None:
         """Take in one sign of life."""
         self._last = sign
-        if sign.state == "begun":
-            self._busy[sign.key] = sign.verb
+        if sign.state in ("begun", "running"):
+            self._busy[sign.key] = (sign.verb, time.monotonic() - sign.seconds)
         else:
             self._busy.pop(sign.key, None)
+        self._record(sign)
         if time.monotonic() - self._shown > 0.25:
             self._show(self._line())
 
@@ -101,12 +104,24 @@ class Progress:
         word = "stopped" if error else "done"
         self._show(f"{self._step}: {word}, {done} of {total} jobs after {time.monotonic() - self._since:.1f} s")
 
+    def _record(self, sign: Sign) -> None:
+        """Tell whoever records the notebook of jobs that take a while: not all of them poll, which would tell."""
+        what = f"{sign.key} ({sign.verb})"
+        if sign.state == "running":
+            self._told.add(what)
+            seen = f"{sign.done} of {sign.total} jobs done"
+            events.emit(events.WAITING, what=what, seconds=round(sign.seconds, 1), seen=seen)
+        elif sign.state != "begun" and what in self._told:
+            self._told.remove(what)
+            events.emit(events.ARRIVED, what=what)
+
     def _line(self) -> str:
         assert self._last is not None
-        key, verb = next(iter(self._busy.items()), ("", ""))
-        more = f" and {len(self._busy) - 1} more" if len(self._busy) > 1 else ""
-        now = f"; {verb} {key}{more}" if key else ""
-        seconds = time.monotonic() - self._since
+        now, seconds = "", time.monotonic() - self._since
+        if self._busy:
+            key, (verb, since) = min(self._busy.items(), key=lambda one: one[1][1])  # what takes longest
+            more = f" and {len(self._busy) - 1} more" if len(self._busy) > 1 else ""
+            now = f"; {verb} {key} since {time.monotonic() - since:.0f} s{more}"
         return f"{self._step}: {self._last.done} of {self._last.total} jobs after {seconds:.0f} s{now}"
 
     def _show(self, line: str) -> None:

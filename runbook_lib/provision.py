@@ -18,7 +18,9 @@ from .topology import Topology
 
 __all__ = ["Action", "Plan", "Progress", "Service", "absent", "apply", "destroy_all", "hosts", "plan", "require_step"]
 
-WORKERS = 16
+# Jobs at a time, of both clouds. Most only wait for the cloud; with 16, a teardown's longest chain has to queue.
+WORKERS = 32
+TELL_EVERY = 1.0  # seconds between two signs of life where nothing begins or ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Progress:
     Args:
         key: which resource.
         verb: ``create``, ``change``, ``destroy``, ``wait``, ``retire`` or ``settle``.
-        state: whether it has begun, is done or has failed.
+        state: whether it has begun, goes on, is done or has failed.
         seconds: how long it has taken so far.
         done: jobs done until now.
         total: jobs known until now.
@@ -36,7 +38,7 @@ class Progress:
 
     key: str
     verb: str
-    state: Literal["begun", "done", "failed"]
+    state: Literal["begun", "running", "done", "failed"]
     seconds: float
     done: int
     total: int
@@ -73,7 +75,7 @@ def apply(
         plan: what to do.
         clouds: where.
         service: what runs on the instances; hosts then leave it and enter it in the order that ``rollout`` decides.
-        progress: is told of every job that begins and ends, in the caller's thread.
+        progress: is told of every job that begins and ends, and each second of all that go on, in the caller's thread.
 
     Returns:
         Everything that exists afterwards, by key.
@@ -169,18 +171,25 @@ class _Run:
     def all(self) -> None:
         sorter: TopologicalSorter[_Job] = TopologicalSorter(self.graph)
         sorter.prepare()
+        heights = _heights(self.graph)
         waiting: list[_Job] = []
         running: dict[Future[Found | None], tuple[_Job, float]] = {}
         with ThreadPoolExecutor(WORKERS) as pool:
             while True:
                 waiting += sorter.get_ready()
+                # What most depends on begins first. A wait comes last: the cloud goes on meanwhile.
+                waiting.sort(key=lambda job: -heights.get(job, -1))
                 while waiting and len(running) < WORKERS and not self.failures:
                     job = waiting.pop(0)
                     self._tell(job, "begun", 0)
                     running[pool.submit(self._do, job)] = (job, time.monotonic())
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ended = wait(running, timeout=TELL_EVERY, return_when=FIRST_COMPLETED).done
+                if not ended:
+                    for job, since in running.values():
+                        self._tell(job, "running", time.monotonic() - since)
+                for future in ended:
                     job, since = running.pop(future)
                     if isinstance(error := future.exception(), Exception):
                         self.failures.append((job, error))
@@ -227,7 +236,7 @@ class _Run:
             return [_Job(job.key, "wait")]
         return []
 
-    def _tell(self, job: _Job, state: Literal["begun", "done", "failed"], seconds: float) -> None:
+    def _tell(self, job: _Job, state: Literal["begun", "running", "done", "failed"], seconds: float) -> None:
         if self._progress:
             verb = job.verb if job.verb != "make" else self.actions[job.key].verb
             shown = {"keep": "wait", "replace": "create"}.get(verb, verb)
@@ -275,6 +284,16 @@ def graph(plan: Plan, order: Order) -> dict[_Job, set[_Job]]:
         jobs[_Job(key, "retire")] = {_Job(k, "settle" if k in order.settle else "destroy") for k in earlier}
         jobs[_Job(key, "destroy")].add(_Job(key, "retire"))
     return jobs
+
+
+def _heights(graph: Mapping[_Job, set[_Job]]) -> dict[_Job, int]:
+    """How many jobs the longest chain has that waits for each. Pure."""
+    order = list(TopologicalSorter(graph).static_order())
+    heights = dict.fromkeys(order, 0)
+    for job in reversed(order):
+        for before in graph[job]:
+            heights[before] = max(heights[before], heights[job] + 1)
+    return heights
 
 
 def _mentions(holder: Action, held: Action) -> bool:

@@ -15,6 +15,7 @@ from runbook_lib.plan import plan
 from runbook_lib.provision import Progress
 from runbook_lib.resources import Found
 from runbook_lib.topology import topology
+from tests.conftest import Recorder
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,25 @@ def sign(state: Any, done: int) -> Progress:
     return Progress("aws:vpc:demo-vpc", "create", state, 0.0, done, 2)
 
 
+def test_progress_says_what_has_been_waited_for_the_longest_and_tells_the_recorder(recorder: Recorder) -> None:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        progress = display.Progress("00_provision")
+        progress(Progress("aws:vpc:demo-vpc", "create", "begun", 0.0, 0, 2))
+        progress(Progress("gcp:network:demo-network", "create", "running", 7.0, 0, 2))
+        progress(Progress("aws:vpc:demo-vpc", "create", "running", 12.0, 0, 2))
+        shown = progress._line()
+        progress(Progress("gcp:network:demo-network", "create", "done", 12.0, 1, 2))
+        progress.__exit__(None, None, None)
+    assert shown.endswith("create aws:vpc:demo-vpc since 12 s and 1 more")
+    told = [(event["kind"], event["what"], event.get("seconds")) for event in recorder.take()]
+    assert told == [
+        ("waiting", "gcp:network:demo-network (create)", 7.0),
+        ("waiting", "aws:vpc:demo-vpc (create)", 12.0),
+        ("arrived", "gcp:network:demo-network (create)", None),
+    ]
+
+
 @pytest.mark.parametrize(("error", "word"), [(None, "done"), (ValueError("no"), "stopped")])
 def test_progress_ends_with_what_became_of_it(error: Exception | None, word: str) -> None:
     out = io.StringIO()
@@ -128,5 +148,5 @@ def test_progress_ends_with_what_became_of_it(error: Exception | None, word: str
         progress(sign("done", 1))
         progress.__exit__(type(error) if error else None, error, None)
     lines = out.getvalue().splitlines()
-    assert lines[0].endswith("create aws:vpc:demo-vpc")
+    assert lines[0].endswith("create aws:vpc:demo-vpc since 0 s")
     assert lines[-1].startswith(f"00_provision: {word}, 1 of 2 jobs")

@@ -12,7 +12,7 @@ from runbook_lib.clouds.base import Clouds, Image
 from runbook_lib.errors import CloudError
 from runbook_lib.params import Params
 from runbook_lib.plan import plan
-from runbook_lib.provision import Progress, absent, apply, destroy_all, hosts, hosts_of
+from runbook_lib.provision import Progress, _heights, _Job, absent, apply, destroy_all, hosts, hosts_of
 from runbook_lib.resources import CloudName, Found, Resource, refs, resolve
 from runbook_lib.topology import ExistingNetwork, Topology, topology
 
@@ -176,6 +176,28 @@ def test_what_needs_time_is_waited_for_without_holding_up_what_needs_it() -> Non
     assert found[slow].attributes["ready"] is True
     assert ("wait", slow) in both.aws.log
     assert [event.verb for event in events if event.key == slow and event.state == "done"] == ["create", "wait"]
+
+
+def test_what_goes_on_for_long_is_told_of_with_how_long_it_has_taken() -> None:
+    both = Both()
+    events: list[Progress] = []
+    vpc, told = "aws:vpc:demo-vpc", threading.Event()
+
+    def tell(event: Progress) -> None:
+        events.append(event)
+        if (event.key, event.state) == (vpc, "running"):
+            told.set()
+
+    both.aws.fail = lambda verb, key: key == vpc and not told.wait(30)
+    both.run(progress=tell)
+    signs = [event for event in events if event.key == vpc]
+    assert [signs[0].state, signs[1].state, signs[-1].state] == ["begun", "running", "done"]
+    assert 0 < signs[1].seconds <= signs[-1].seconds
+
+
+def test_what_most_depends_on_begins_first_and_waits_come_last() -> None:
+    a, b, c, d = (_Job(key, "destroy") for key in ("a", "b", "c", "d"))
+    assert _heights({a: set(), b: {a}, c: {b}, d: set()}) == {a: 2, b: 1, c: 0, d: 0}
 
 
 def test_what_a_broken_run_left_unready_is_waited_for_by_the_next() -> None:
