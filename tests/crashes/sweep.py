@@ -156,13 +156,14 @@ class Sweep:
             assert not differences(self.empty, clouds.content())
 
     def points(self, deed: Deed) -> list[Point]:
-        """Every kill there is: on both sides of every call of an uninterrupted run."""
-        return [
+        """Every kill there is: on both sides of every call of an uninterrupted run, each action's first calls first."""
+        every = [
             Point(action, number, side)
             for action, count in sorted(self.calls[deed].items())
             for number in range(1, count + 1)
             for side in ("before", "after")
         ]
+        return sorted(every, key=lambda point: point.number)
 
     def round(self, *points: tuple[Deed, Point]) -> Iterator[Outcome]:
         """Provision and tear down in new clouds, killed at the given points, at most one a deed, and begun again."""
