@@ -16,7 +16,7 @@ from tests.crashes.pool import Calls
 from tests.crashes.sweep import Outcome
 
 SEED = int(os.environ.get("RUNBOOK_SEED", "20261125"))
-KILLS = int(os.environ.get("RUNBOOK_KILLS", "12"))  # of each deed
+KILLS = int(os.environ.get("RUNBOOK_KILLS", "8"))  # of each deed
 
 
 def vpc(identity: str, name: str = "", state: str = "available") -> dict[str, object]:

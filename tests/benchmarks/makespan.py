@@ -24,7 +24,8 @@ from runbook_lib.lab.gce import Gce
 from runbook_lib.lab.latencies import ROUND_TRIP, RoundTrip, scaled
 from runbook_lib.params import Params
 from runbook_lib.plan import TEARDOWN, Plan, kind_of, plan
-from runbook_lib.provision import Progress, _graph, _Job, apply
+from runbook_lib.provision import Progress, _Job, apply, graph
+from runbook_lib.rollout import Order
 from runbook_lib.topology import topology
 from tests.clouds.conftest import World, served
 from tests.crashes.operators import KEY, STEPS
@@ -90,11 +91,11 @@ def seconds(plan: Plan, job: _Job, table: Mapping[str, float], call: float) -> t
 
 def critical_path(plan: Plan, factor: float) -> tuple[float, list[str]]:
     """Seconds of the longest chain of a plan's jobs, and the jobs. Pure."""
-    graph, table, call = _graph(plan), scaled(factor), ROUND_TRIP.seconds * factor
+    jobs, table, call = graph(plan, Order()), scaled(factor), ROUND_TRIP.seconds * factor
     ends: dict[_Job, tuple[float, list[str]]] = {}
     longest: tuple[float, list[str]] = (0.0, [])
-    for job in TopologicalSorter(graph).static_order():
-        before = max((ends[other] for other in graph[job]), default=(0.0, []))
+    for job in TopologicalSorter(jobs).static_order():
+        before = max((ends[other] for other in jobs[job]), default=(0.0, []))
         lasts, after = seconds(plan, job, table, call)
         ends[job] = (before[0] + lasts, [*before[1], f"{job.verb} {job.key}"])
         waited = [f"wait {job.key}"] if after else []

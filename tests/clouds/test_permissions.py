@@ -61,7 +61,13 @@ class Accounts:
         self._account = restricted.Gcp(urls[1], files["gcp"])
         files["less-aws"].write_text(self._user.credentials())
         files["less-gcp"].write_text(self._account.credentials())
-        places = {"aws_endpoint": urls[0], "gcp_endpoint": urls[1], "deployment": "blue", "timeout": 30, "aws_image": SSM_IMAGE}
+        places = {
+            "aws_endpoint": urls[0],
+            "gcp_endpoint": urls[1],
+            "deployment": "blue",
+            "timeout": 30,
+            "aws_image": SSM_IMAGE,
+        }
         self.params = Params(**places, aws_credentials=str(files["aws"]), gcp_credentials=str(files["gcp"]))
         self.operator: Clouds = connect(self.params)
         less = {"aws_credentials": str(files["less-aws"]), "gcp_credentials": str(files["less-gcp"])}
