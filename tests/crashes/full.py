@@ -1,6 +1,6 @@
 """The crash sweep in full, or a sample of it, and its table.
 
-    .venv/bin/python -m tests.crashes.full [--processes 2] [--kills 12 --seed 1]
+    .venv/bin/python -m tests.crashes.full [--processes 2] [--settle 3] [--kills 12 --seed 1]
 
 Without ``--kills`` every call of a full provision and of a full teardown has two kills, one on each side. Ends with 1
 if anything differs, or if a kill did not happen. In full it takes half an hour or more.
@@ -14,7 +14,7 @@ import time
 
 from tests.crashes.operators import DEEDS
 from tests.crashes.pool import run
-from tests.crashes.sweep import Outcome
+from tests.crashes.sweep import SETTLE, Outcome
 
 
 def tell(outcome: Outcome) -> None:
@@ -26,9 +26,9 @@ def tell(outcome: Outcome) -> None:
     print("\n    ".join([*lines, *outcome.faults]), flush=True)
 
 
-def main(processes: int, kills: int | None, seed: int) -> int:
+def main(processes: int, kills: int | None, seed: int, settle: float) -> int:
     """Sweep, print, and tell by the exit status whether all is well."""
-    calls, outcomes = run(processes, kills, seed, tell)
+    calls, outcomes = run(processes, kills, seed, settle, tell)
     print(f"\n{'':<10}{'calls':>8}{'kills':>8}{'differences':>13}")
     wrong = 0
     for deed in DEEDS:
@@ -44,5 +44,6 @@ if __name__ == "__main__":
     parser.add_argument("--processes", type=int, default=2, help="how many sweep at a time")
     parser.add_argument("--kills", type=int, help="of each deed, by lot, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of the lot")
+    parser.add_argument("--settle", type=float, default=SETTLE, help="seconds for which what was begun is under way")
     given = parser.parse_args()
-    sys.exit(main(given.processes, given.kills, given.seed))
+    sys.exit(main(given.processes, given.kills, given.seed, given.settle))

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.crashes.operators import DEEDS, Deed
-from tests.crashes.sweep import Outcome, Point, Sweep
+from tests.crashes.sweep import SETTLE, Outcome, Point, Sweep
 
 Calls = Mapping[Deed, Mapping[str, int]]
 Tell = Callable[[Outcome], None]
@@ -21,31 +21,36 @@ def silent(outcome: Outcome) -> None:
     """Tell nobody."""
 
 
-def run(processes: int, kills: int | None = None, seed: int = 0, tell: Tell = silent) -> tuple[Calls, list[Outcome]]:
+def run(
+    processes: int, kills: int | None = None, seed: int = 0, settle: float = SETTLE, tell: Tell = silent
+) -> tuple[Calls, list[Outcome]]:
     """Sweep.
 
     Args:
         processes: how many at a time.
         kills: of each deed, by lot; every one if ``None``.
         seed: of the lot.
+        settle: seconds for which what was begun is under way.
         tell: is told of each kill, in the process that it happened in.
 
     Returns:
         The calls of an uninterrupted run, and what the kills came to.
     """
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        shares = [pool.submit(share, number, processes, kills, seed, tell) for number in range(processes)]
+        shares = [pool.submit(share, number, processes, kills, seed, settle, tell) for number in range(processes)]
         done = [one.result() for one in shares]
     calls = done[0][0]
     assert all(seen == calls for seen, _ in done), "two uninterrupted runs made different calls"
     return calls, [outcome for _, outcomes in done for outcome in outcomes]
 
 
-def share(number: int, processes: int, kills: int | None, seed: int, tell: Tell) -> tuple[Calls, list[Outcome]]:
+def share(
+    number: int, processes: int, kills: int | None, seed: int, settle: float, tell: Tell
+) -> tuple[Calls, list[Outcome]]:
     """What one process does of a sweep."""
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        sweep = Sweep(Path(folder))
+        sweep = Sweep(Path(folder), settle)
         for turn, points in enumerate(rounds(sweep, kills, seed)):
             if turn % processes == number:
                 for outcome in sweep.round(*points):

@@ -22,10 +22,13 @@ from typing import Any, Literal, NamedTuple
 from runbook_lib.lab.calls import Answer, Call, HangUp, Serve
 from runbook_lib.lab.ec2 import Ec2
 from runbook_lib.lab.gce import Gce
+from runbook_lib.lab.latencies import TABLE
 from runbook_lib.params import Params
 from tests.clouds.conftest import World, served
 from tests.crashes.content import Content, content, differences, read
 from tests.crashes.operators import DEEDS, Deed, Operator, forks, operator
+
+SETTLE = 0.03  # seconds
 
 
 class Point(NamedTuple):
@@ -135,14 +138,15 @@ class Sweep:
 
     Args:
         folder: for credentials, keys and logs.
-        values: parameters that are not the defaults.
+        settle: seconds for which what was begun is under way. From some seconds on, it still is when the next process
+            looks, which a faster cloud never shows.
     """
 
-    def __init__(self, folder: Path, **values: Any) -> None:
+    def __init__(self, folder: Path, settle: float = SETTLE) -> None:
         import boto3
 
         self._folder = folder
-        self._values = values
+        self._settle = settle
         self._session: Any = boto3.Session(region_name="us-west-2", aws_access_key_id="-", aws_secret_access_key="-")
         self._forks: context.ForkServerContext = forks()
         self.calls: dict[Deed, Mapping[str, int]] = {}
@@ -202,7 +206,9 @@ class Sweep:
     @contextmanager
     def _clouds(self) -> Iterator[Clouds]:
         worlds, calls = (World(), World()), Calls()
-        ec2, gce = Ec2(worlds[0], "us-west-2", settle=0.05), Gce(worlds[1], "runbook-lab", operation_seconds=0.02)
+        slow = dict.fromkeys(TABLE, self._settle)
+        ec2 = Ec2(worlds[0], "us-west-2", durations=slow)
+        gce = Gce(worlds[1], "runbook-lab", durations=slow)
         gce.ready()
         aws_file, gcp_file = self._folder / "aws-credentials", self._folder / "gcp-credentials.json"
         aws_file.write_text(ec2.operator_credentials())
@@ -216,7 +222,6 @@ class Sweep:
                 gcp_credentials=str(gcp_file),
                 keys=str(self._folder / "keys"),
                 timeout=60,
-                **self._values,
             )
             yield Clouds(params, gce, calls, self._clients(aws_file, aws_url))
 
