@@ -141,7 +141,7 @@ AWS: Mapping[str, Mapping[Verb, Actions]] = {
         "destroy": ("iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"),
     },
     "instance": {
-        "create": ("ec2:RunInstances", "ec2:DescribeImages", "ssm:GetParameter", "iam:PassRole", _TAGGED),
+        "create": ("ssm:GetParameter", "ec2:DescribeImages", "ec2:RunInstances", "iam:PassRole", _TAGGED),
         "change": ("ec2:CreateTags", "ec2:DeleteTags", "ec2:ModifyInstanceAttribute", "ec2:StartInstances"),
         "destroy": ("ec2:TerminateInstances",),
     },

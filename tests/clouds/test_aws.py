@@ -292,7 +292,7 @@ def test_an_image_is_found_by_a_pattern_of_names_or_by_a_public_parameter(lab: L
     image = aws.connect(lab.params.model_copy(update={"aws_image": wanted})).image()
     assert (image.wanted, image.name) == (wanted, "debian-12-amd64-20260101-1")
     assert lab.ec2().describe_images(ImageIds=[image.id])["Images"][0]["Name"] == image.name
-    assert lab.mutations == []
+    assert lab.counts.total() == 0
 
 
 def test_the_image_is_looked_up_once_and_a_newer_one_replaces_nothing(lab: Lab) -> None:

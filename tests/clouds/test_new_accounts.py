@@ -52,8 +52,8 @@ def params(tmp_path: Path) -> Iterator[Params]:
     files = tmp_path / "aws", tmp_path / "gcp"
     files[0].write_text(aws.operator_credentials())
     with ExitStack() as stack:
-        first = stack.enter_context(served(aws, aws_world, lambda app: intercepted("aws", app, unsubscribed)))
-        second = stack.enter_context(served(gcp, gcp_world, lambda app: intercepted("gcp", app, disabled)))
+        first = stack.enter_context(served(aws, aws_world, unsubscribed))
+        second = stack.enter_context(served(gcp, gcp_world, disabled))
         files[1].write_text(json.dumps(gcp.operator_credentials(f"{second}/token")))
         yield Params(
             aws_endpoint=first, gcp_endpoint=second, aws_credentials=str(files[0]), gcp_credentials=str(files[1])

@@ -71,7 +71,8 @@ class Accounts:
         self.params = Params(**places, aws_credentials=str(files["aws"]), gcp_credentials=str(files["gcp"]))
         self.operator: Clouds = connect(self.params)
         less = {"aws_credentials": str(files["less-aws"]), "gcp_credentials": str(files["less-gcp"])}
-        self.member: Clouds = connect(self.params.model_copy(update=less))
+        self.less = self.params.model_copy(update=less)
+        self.member: Clouds = connect(self.less)
         self.wanted: Topology = topology(self.params, public_key=KEY)
 
     def there(self, cloud: CloudName, key: str) -> Found | None:
@@ -169,7 +170,8 @@ def _read(accounts: Accounts, trials: Trials) -> None:
 
         deeds: dict[str, Deed] = {
             "look": lambda api: api.inventory(),
-            "check the parameters": lambda api: api.check(),
+            # Whoever has found the image once does not look again.
+            "check the parameters": lambda _, cloud=cloud: connect(accounts.less)[cloud].check(),  # type: ignore[misc]
             "read consoles": console,
         }
         for purpose, deed in deeds.items():
