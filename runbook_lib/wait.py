@@ -5,6 +5,7 @@ Whoever records the notebook is told what is being waited for, so that one that 
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +16,8 @@ from .errors import WaitTimeout
 T = TypeVar("T")
 TELL_EVERY = 1.0  # seconds between two words to whoever records
 SEEN = 500  # characters of what was last seen that are told
+# The longer it takes, the seldomer it is asked: a pause is this part of the time waited, so that little is lost to it.
+GROWTH = 0.05
 
 
 def until(
@@ -24,6 +27,7 @@ def until(
     what: str,
     timeout: float,
     interval: float = 0.2,
+    longest: float = 0.0,
     remedy: str = "",
     describe: Callable[[T], object] = lambda seen: seen,
     tolerate: tuple[type[Exception], ...] = (),
@@ -36,6 +40,8 @@ def until(
         what: what is being waited for, as it should stand in an error message.
         timeout: seconds until giving up; at least one observation is always taken.
         interval: seconds between two observations.
+        longest: seconds to which that grows as time goes by; not beyond ``interval`` if not given. What grows is drawn
+            a little longer or shorter each time, so that those who began together do not ask together.
         remedy: what to do when it does not happen.
         describe: turns the last observation into what the error message shows.
         tolerate: exceptions of ``look`` that mean "not yet" rather than "never".
@@ -68,4 +74,10 @@ def until(
                 seen=seen,
                 remedy=remedy,
             )
-        time.sleep(max(0.0, min(interval, deadline - time.monotonic())))
+        time.sleep(max(0.0, min(_pause(interval, longest, now - began), deadline - time.monotonic())))
+
+
+def _pause(interval: float, longest: float, waited: float) -> float:
+    if longest <= interval:
+        return interval
+    return min(max(interval, waited * GROWTH), longest) * random.uniform(0.8, 1.2)  # no secret is drawn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from runbook_lib import wait
@@ -42,3 +44,25 @@ def test_tolerated_errors_mean_not_yet_and_are_shown_at_the_end() -> None:
 def test_other_errors_pass_through_at_once() -> None:
     with pytest.raises(ZeroDivisionError):
         wait.until(lambda: 1 / 0, bool, what="it", timeout=60)
+
+
+def test_who_waits_long_asks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, pauses = 0.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(WaitTimeout):
+        wait.until(lambda: 0, bool, what="it", timeout=600, interval=0.3, longest=5)
+    assert max(pauses[:5]) < 0.4
+    assert 4 <= max(pauses) <= 6
+    assert len(set(pauses)) > 10
+    assert sum(pauses) == pytest.approx(600)
+    pauses.clear()
+    with pytest.raises(WaitTimeout):
+        wait.until(lambda: 0, bool, what="it", timeout=10, interval=1)
+    assert set(pauses) == {1}

@@ -6,29 +6,34 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..params import Params
 from .base import CloudApi, Clouds
+from .recent import PATIENCE, Patience
 
-__all__ = ["CloudApi", "Clouds", "connect"]
+__all__ = ["CloudApi", "Clouds", "Patience", "connect"]
 
 
-def connect(params: Params) -> Clouds:
+def connect(params: Params, patience: Patience = PATIENCE) -> Clouds:
     """Clients of both clouds, made at the same time because their SDKs are slow to load; no call is made yet.
+
+    Args:
+        params: the deployment.
+        patience: for how long the clouds may disagree with themselves.
 
     Raises:
         ParameterError: a credentials file is named that does not exist.
         PrerequisiteError: there are no credentials.
     """
     with ThreadPoolExecutor(2) as pool:
-        aws, gcp = pool.submit(_aws, params), pool.submit(_gcp, params)
+        aws, gcp = pool.submit(_aws, params, patience), pool.submit(_gcp, params, patience)
         return Clouds(aws.result(), gcp.result())
 
 
-def _aws(params: Params) -> CloudApi:
+def _aws(params: Params, patience: Patience) -> CloudApi:
     from . import aws
 
-    return aws.connect(params)
+    return aws.connect(params, patience)
 
 
-def _gcp(params: Params) -> CloudApi:
+def _gcp(params: Params, patience: Patience) -> CloudApi:
     from . import gcp
 
-    return gcp.connect(params)
+    return gcp.connect(params, patience)

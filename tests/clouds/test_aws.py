@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.clouds import aws
+from runbook_lib.clouds import Patience, aws
 from runbook_lib.clouds.aws.access import entries_of, permission_of
 from runbook_lib.clouds.aws.vpn import tunnels_of
 from runbook_lib.errors import CloudError, ParameterError, PrerequisiteError
@@ -31,7 +31,7 @@ class Lab:
     def __init__(self, params: Params, counts: Counts) -> None:
         self.params = params
         self.counts = counts
-        self.cloud = aws.connect(params)
+        self.cloud = aws.connect(params, Patience(creation=5, lists=1))
         self.wanted: Topology = topology(
             params, public_key=KEY, script=lambda _params, _cloud, role, name: f"#!/bin/sh\n# {role} {name}\n"
         )

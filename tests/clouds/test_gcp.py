@@ -226,9 +226,13 @@ def test_a_deployment_whose_name_begins_alike_is_left_alone(cloud: gcp.Gcp, para
 # ---- refusals --------------------------------------------------------------------------------------------------
 
 
-def test_what_exists_already_is_named(cloud: gcp.Gcp, params: Params) -> None:
+def test_what_exists_already_is_taken_if_it_is_ours_and_named_if_it_is_not(cloud: gcp.Gcp, params: Params) -> None:
     network, *_ = network_only(params)
-    cloud.create(network, network.spec)
+    ours = cloud.create(network, network.spec)
+    assert cloud.create(network, network.spec) == ours
+    cloud.destroy(ours)
+    somebodys = {"network_resource": {"name": network.name, "auto_create_subnetworks": False}}
+    cloud.api.change("it", cloud.api.client("NetworksClient").insert_unary, somebodys)
     with pytest.raises(CloudError, match="already exists") as caught:
         cloud.create(network, network.spec)
     assert caught.value.resource == "gcp network blue-network"

@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.clouds import connect
 from runbook_lib.doctor import examine
 from runbook_lib.errors import CloudError
-from runbook_lib.lab.calls import Answer, Call, Serve, intercepted
+from runbook_lib.lab.calls import Answer, Call, Serve
 from runbook_lib.lab.ec2 import Ec2
 from runbook_lib.lab.gce import Gce
 from runbook_lib.params import Params

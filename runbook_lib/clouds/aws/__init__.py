@@ -9,19 +9,24 @@ from typing import Any
 from ...params import Params
 from ...resources import CloudName, Found, Resource
 from ..base import Image, unique
+from ..recent import PATIENCE, Patience, Recent
 
 __all__ = ["Aws", "connect"]
 
 
-def connect(params: Params) -> Aws:
+def connect(params: Params, patience: Patience = PATIENCE) -> Aws:
     """AWS as the parameters name it; no call is made.
+
+    Args:
+        params: the deployment.
+        patience: for how long AWS may disagree with itself.
 
     Raises:
         ParameterError: the credentials file cannot be used.
     """
     from .account import open_account
 
-    return Aws(open_account(params))
+    return Aws(open_account(params, patience))
 
 
 class Aws:
@@ -35,6 +40,7 @@ class Aws:
 
         self._account = account
         self._errors = calls.errors
+        self._recent = Recent(account.patience.lists)
         self._instances = instance.Instance(account)
         kinds = (
             network.Vpc,
@@ -73,18 +79,21 @@ class Aws:
             with self._errors(f"aws:{kind.name}"):
                 return list(kind.find())
 
-        with ThreadPoolExecutor(8) as pool:
-            return unique(found for of_kind in pool.map(find, self._kinds.values()) for found in of_kind)
+        def look() -> dict[str, Found]:
+            with ThreadPoolExecutor(8) as pool:
+                return unique(found for of_kind in pool.map(find, self._kinds.values()) for found in of_kind)
+
+        return self._recent.agree(look, "aws")
 
     def instances(self) -> dict[str, Found]:
         """See ``CloudApi.instances``."""
         with self._errors("aws:instance"):
-            return unique(self._instances.find())
+            return self._recent.agree(lambda: unique(self._instances.find()), "aws instances", "aws:instance:")
 
     def create(self, resource: Resource, spec: Mapping[str, Any]) -> Found:
         """See ``CloudApi.create``."""
         with self._errors(resource.key):
-            return self._kinds[resource.kind].create(resource.name, spec)
+            return self._recent.made(self._kinds[resource.kind].create(resource.name, spec))
 
     def update(self, resource: Resource, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         """See ``CloudApi.update``."""
@@ -100,6 +109,7 @@ class Aws:
         """See ``CloudApi.destroy``."""
         with self._errors(found.key):
             self._kinds[found.key.split(":")[1]].destroy(found)
+            self._recent.removed(found)
 
     def console_output(self, host_id: str) -> str:
         """See ``CloudApi.console_output``."""

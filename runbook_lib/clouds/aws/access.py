@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ...resources import Found
-from .account import is_gone
+from .answers import code, is_gone
 from .kind import Kind, name_of, tags_of
 
 Entry = Mapping[str, Any]
@@ -28,14 +28,16 @@ class SecurityGroup(Kind):
                 yield self.found(name, group, {"group": group, "ingress": entries}, kind="security_group_rules")
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.account.create(
-            self.ec2.create_security_group,
-            GroupName=name,
-            Description=spec["description"],
-            VpcId=spec["vpc"],
-            TagSpecifications=self.account.tagged("security-group", name),
-        )
-        return self.found(name, answer["GroupId"])
+        def ask() -> Found:
+            answer = self.ec2.create_security_group(
+                GroupName=name,
+                Description=spec["description"],
+                VpcId=spec["vpc"],
+                TagSpecifications=self.account.tagged("security-group", name),
+            )
+            return self.found(name, answer["GroupId"])
+
+        return self.make(name, ask)
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_security_group, GroupId=found.id)
@@ -59,9 +61,18 @@ class SecurityGroupRules(Kind):
         self._revoke(found.id, list(found.spec.get("ingress", ())))
 
     def _authorize(self, group: str, entries: list[Entry]) -> None:
-        if entries:
-            permissions = [permission_of(entry) for entry in entries]
+        if not entries:
+            return
+        permissions = [permission_of(entry) for entry in entries]
+        try:
             self.account.create(self.ec2.authorize_security_group_ingress, GroupId=group, IpPermissions=permissions)
+        except ClientError as error:
+            if code(error) != "InvalidPermission.Duplicate":
+                raise
+            # Some are there though they were not listed, and one of them keeps all others out.
+            if len(entries) > 1:
+                for entry in entries:
+                    self._authorize(group, [entry])
 
     def _revoke(self, group: str, entries: list[Entry]) -> None:
         if entries:
@@ -116,12 +127,15 @@ class KeyPair(Kind):
             yield self.found(item["KeyName"], item["KeyPairId"], spec)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.ec2.import_key_pair(
-            KeyName=name,
-            PublicKeyMaterial=spec["public_key"].encode(),
-            TagSpecifications=self.account.tagged("key-pair", name),
-        )
-        return self.found(name, answer["KeyPairId"])
+        def ask() -> Found:
+            answer = self.ec2.import_key_pair(
+                KeyName=name,
+                PublicKeyMaterial=spec["public_key"].encode(),
+                TagSpecifications=self.account.tagged("key-pair", name),
+            )
+            return self.found(name, answer["KeyPairId"])
+
+        return self.make(name, ask)
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_key_pair, KeyName=found.attributes["name"])
@@ -145,8 +159,12 @@ class IamRole(Kind):
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         trust = {"Effect": "Allow", "Principal": {"Service": spec["service"]}, "Action": "sts:AssumeRole"}
-        self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust), Tags=self.account.tags(name))
-        return self.update(self.found(name, name), spec, ("actions",))
+
+        def ask() -> Found:
+            self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust), Tags=self.account.tags(name))
+            return self.found(name, name)
+
+        return self.update(self.make(name, ask), spec, ("actions",))
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         allowed = _policy({"Effect": "Allow", "Action": list(spec["actions"]), "Resource": "*"})
@@ -173,12 +191,21 @@ class InstanceProfile(Kind):
             yield self.found(name, name, {"role": roles[0] if roles else None})
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        self.iam.create_instance_profile(InstanceProfileName=name, Tags=self.account.tags(name))
-        return self.update(self.found(name, name), spec, ("role",))
+        def ask() -> Found:
+            self.iam.create_instance_profile(InstanceProfileName=name, Tags=self.account.tags(name))
+            return self.found(name, name)
+
+        return self.update(self.make(name, ask), spec, ("role",))
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         self._empty(found)
-        self.account.create(self.iam.add_role_to_instance_profile, InstanceProfileName=found.id, RoleName=spec["role"])
+        add, names = self.iam.add_role_to_instance_profile, {"InstanceProfileName": found.id, "RoleName": spec["role"]}
+        try:
+            self.account.create(add, **names)
+        except ClientError as error:
+            # A profile holds one role: that is refused also when a call whose answer never came has put ours in.
+            if code(error) != "LimitExceeded" or [f.spec["role"] for f in self.find()] != [spec["role"]]:
+                raise
         return found
 
     def destroy(self, found: Found) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,30 +15,27 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from ... import events, wait
 from ...errors import CloudError, ParameterError, PrerequisiteError, RunbookError, WaitTimeout
 from ...params import Params
+from ..recent import PATIENCE, Patience
+from .answers import (
+    REFUSALS,
+    Refusal,
+    code,
+    is_busy,
+    is_duplicate,
+    is_gone,
+    is_held,
+    is_unknown_yet,
+    is_unsure,
+    remedy,
+)
+
+__all__ = ["Account", "code", "errors", "is_gone", "open_account"]
 
 T = TypeVar("T")
 
-# Seconds between two looks at something that changes by itself. The API allows about 20 calls a second.
-INTERVAL = 0.3
-# Seconds for which AWS may not yet know everywhere what it has just created.
-CONSISTENCY = 30.0
-# What a thing answers while something else still holds on to it.
-_HELD = ("DependencyViolation", "IncorrectState", "InvalidIPAddress.InUse", "InvalidGroup.InUse", "DeleteConflict")
-
-_REMEDIES: Mapping[str, str] = {
-    "AuthFailure": "check the credentials; `aws sts get-caller-identity` should work with them",
-    "InvalidClientTokenId": "check the credentials; `aws sts get-caller-identity` should work with them",
-    "ExpiredToken": "renew the credentials and run the step again",
-    "RequestExpired": "set this machine's clock, or renew the credentials, and run the step again",
-    "OptInRequired": "subscribe the account to EC2: sign in to the AWS console with it once, and complete its billing",
-    "PendingVerification": "AWS is still verifying the new account: wait for its mail, up to 4 hours, and run again",
-    "RequestLimitExceeded": "wait a minute and run the step again; it carries on from here",
-    "InsufficientInstanceCapacity": "choose other aws_zones or another aws_instance_type",
-    "Unsupported": "choose other aws_zones or another aws_instance_type",
-    "DependencyViolation": "remove what still uses it, which the runbook did not make, and run the step again",
-    "EntityAlreadyExists": "something of that name exists that is not this deployment's: remove it or rename yours",
-    "InvalidKeyPair.Duplicate": "a key pair of that name exists that is not this deployment's: remove it",
-}
+# Seconds between two looks at something that changes by itself: at first, and after minutes. Describing is throttled
+# at 20 calls a second beyond the first 100 (EC2 Developer Guide, "Request throttling").
+INTERVAL, LONGEST = 0.3, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,10 @@ class Account:
     Args:
         ec2: boto3's EC2 client.
         iam: boto3's IAM client.
-        probe: an EC2 client that asks once only, to learn soon whether anything answers.
+        probe: an EC2 client that asks once only, to learn soon whether anything answers, and whether it was done.
         params: the deployment.
         client: makes a client of another service, by boto3's name for it.
+        patience: for how long AWS may disagree with itself.
     """
 
     ec2: Any
@@ -59,6 +56,7 @@ class Account:
     probe: Any
     params: Params
     client: Callable[[str], Any]
+    patience: Patience = PATIENCE
 
     @property
     def deployment(self) -> str:
@@ -98,13 +96,43 @@ class Account:
             what=what,
             timeout=self.params.timeout,
             interval=INTERVAL,
+            longest=LONGEST,
             describe=describe,
             remedy="run the step again: it carries on from here; a larger timeout waits longer",
         )
 
     def create(self, call: Callable[..., T], **arguments: Any) -> T:
-        """Call, and call again while AWS does not know yet what was created a moment ago."""
-        return self._patiently(lambda: call(**arguments), _is_unknown_yet, CONSISTENCY)
+        """Call, and call again while AWS does not know yet what was created a moment ago.
+
+        For calls that may be repeated: a client token goes with them, or the same twice is the same as once.
+        """
+        return self._patiently(lambda: call(**arguments), is_unknown_yet, self.patience.creation)
+
+    def make(self, ask: Callable[[], T], look: Callable[[], T | None]) -> T:
+        """Create by a call that has no client token, so that asking twice might make two, or be refused.
+
+        When it stays open whether AWS has acted, or something of that name exists, look for what is ours before
+        asking again, for as long as lists may lag.
+
+        Args:
+            ask: makes it; by ``probe`` where AWS would make two, as the other clients repeat calls by themselves.
+            look: finds it.
+        """
+
+        def attempt() -> T:
+            try:
+                return ask()
+            except REFUSALS as error:
+                there = self._appears(look) if is_unsure(error) or is_duplicate(error) else None
+                if there is None:
+                    raise
+                return there
+
+        return self._patiently(
+            attempt,
+            lambda error: is_unsure(error) or is_busy(error) or is_unknown_yet(error),
+            self.patience.creation,
+        )
 
     def remove(self, call: Callable[..., object], **arguments: Any) -> None:
         """Call, and call again while something that is going away still holds on; gone already is fine."""
@@ -116,68 +144,43 @@ class Account:
                 if not is_gone(error):
                     raise
 
-        self._patiently(once, lambda error: code(error) in _HELD, min(self.params.timeout, 120.0))
+        self._patiently(once, is_held, min(self.params.timeout, 120.0))
 
-    def _patiently(self, call: Callable[[], T], passes: Callable[[ClientError], bool], seconds: float) -> T:
-        def look() -> T | ClientError:
+    def _appears(self, look: Callable[[], T | None]) -> T | None:
+        try:
+            return wait.until(
+                look,
+                lambda seen: seen is not None,
+                what="AWS to list what may have been made",
+                timeout=self.patience.lists,
+                interval=INTERVAL,
+                longest=LONGEST,
+            )
+        except WaitTimeout:
+            return None
+
+    def _patiently(self, call: Callable[[], T], passes: Callable[[Refusal], bool], seconds: float) -> T:
+        def look() -> T | Refusal:
             try:
                 return call()
-            except ClientError as error:
+            except REFUSALS as error:
                 if passes(error):
                     return error
                 raise
 
-        last: list[T | ClientError] = []
+        last: list[T | Refusal] = []
 
-        def done(answer: T | ClientError) -> bool:
+        def done(answer: T | Refusal) -> bool:
             last[:] = [answer]
-            return not isinstance(answer, ClientError)
+            return not isinstance(answer, REFUSALS)
 
         try:
-            answer = wait.until(look, done, what="AWS", timeout=seconds, interval=INTERVAL)
+            answer = wait.until(look, done, what="AWS", timeout=seconds, interval=INTERVAL, longest=LONGEST)
         except WaitTimeout:
             answer = last[0]
-        if isinstance(answer, ClientError):
+        if isinstance(answer, REFUSALS):
             raise answer
         return answer
-
-
-def code(error: ClientError) -> str:
-    """AWS's error code."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def is_gone(error: ClientError) -> bool:
-    """Whether an error means that the thing asked for does not exist."""
-    return code(error).endswith((".NotFound", "NotFoundException", ".Malformed")) or code(error) in (
-        "NoSuchEntity",
-        "NatGatewayNotFound",
-        "Gateway.NotAttached",
-    )
-
-
-def _is_unknown_yet(error: ClientError) -> bool:
-    if code(error) == "InvalidParameterValue":
-        return "nstance profile" in str(error) or "iamInstanceProfile" in str(error)
-    return (code(error).endswith(".NotFound") and not code(error).startswith("InvalidAMIID")) or (
-        code(error) == "NatGatewayNotFound"
-    )
-
-
-def lacking(error: ClientError) -> str:
-    """The action that the credentials are not allowed, if that is what an error says; empty if not, or untold."""
-    if code(error) not in ("UnauthorizedOperation", "AccessDenied"):
-        return ""
-    found = re.search(r"not authorized to perform: (\w+:\w+)", str(error))
-    return found[1] if found else ""
-
-
-def remedy(error: ClientError) -> str:
-    """What to do about AWS's refusal."""
-    if code(error) in ("UnauthorizedOperation", "AccessDenied"):
-        what = lacking(error) or "this action"
-        return f"allow {what} to the credentials in use; `runbook permissions` prints the whole policy that is needed"
-    return _REMEDIES.get(code(error), "mend what the message names and run the step again")
 
 
 @contextmanager
@@ -215,7 +218,7 @@ def errors(resource: str) -> Iterator[None]:
         ) from error
 
 
-def open_account(params: Params) -> Account:
+def open_account(params: Params, patience: Patience = PATIENCE) -> Account:
     """Clients for a deployment; no call is made.
 
     Raises:
@@ -261,4 +264,4 @@ def open_account(params: Params) -> Account:
         return session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
 
     with errors("aws"):
-        return Account(client("ec2"), client("iam"), client("ec2", once), params, client)
+        return Account(client("ec2"), client("iam"), client("ec2", once), params, client, patience)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from ...resources import Found
@@ -22,6 +22,7 @@ class Kind:
         self.account = account
         self.ec2 = account.ec2
         self.iam = account.iam
+        self.once = account.probe
 
     def find(self) -> Iterable[Found]:
         """All of the deployment; a kind may bring another along when one answer holds both."""
@@ -42,6 +43,19 @@ class Kind:
     def destroy(self, found: Found) -> None:
         """Remove it, and return once it is gone."""
         raise NotImplementedError
+
+    def make(self, name: str, ask: Callable[[], Found]) -> Found:
+        """Make one by a call without a client token, or take the one of that name that such a call has made.
+
+        Args:
+            name: its name.
+            ask: makes it; by ``self.once`` unless AWS refuses a second of the name.
+        """
+
+        def look() -> Found | None:
+            return next((found for found in self.find() if found.key == self.found(name, found.id).key), None)
+
+        return self.account.make(ask, look)
 
     def pages(self, operation: str, field: str, **arguments: Any) -> list[dict[str, Any]]:
         """All items of a describe operation, whatever number of pages they come in."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from ...errors import CloudError
 from ...resources import Found
+from .answers import code
 from .kind import Kind, name_of
 
 
@@ -21,14 +24,19 @@ class Vpc(Kind):
             vpc = item["VpcId"]
             spec: dict[str, Any] = {"cidr": item["CidrBlock"]}
             for field, word in self._DNS.items():
-                answer = self.ec2.describe_vpc_attribute(VpcId=vpc, Attribute=word[0].lower() + word[1:])
+                attribute = word[0].lower() + word[1:]
+                answer = self.account.create(self.ec2.describe_vpc_attribute, VpcId=vpc, Attribute=attribute)
                 spec[field] = answer[word]["Value"]
             yield self.found(name_of(item, vpc), vpc, spec)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         tags = self.account.tagged("vpc", name)
-        vpc = self.ec2.create_vpc(CidrBlock=spec["cidr"], TagSpecifications=tags)["Vpc"]["VpcId"]
-        return self.update(self.found(name, vpc), spec, tuple(self._DNS))
+
+        def ask() -> Found:
+            answer = self.once.create_vpc(CidrBlock=spec["cidr"], TagSpecifications=tags)
+            return self.found(name, answer["Vpc"]["VpcId"])
+
+        return self.update(self.make(name, ask), spec, tuple(self._DNS))
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         for field in changes:
@@ -51,14 +59,16 @@ class Subnet(Kind):
             yield self.found(name_of(item, item["SubnetId"]), item["SubnetId"], spec)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.account.create(
-            self.ec2.create_subnet,
-            VpcId=spec["vpc"],
-            CidrBlock=spec["cidr"],
-            AvailabilityZone=spec["zone"],
-            TagSpecifications=self.account.tagged("subnet", name),
-        )
-        return self.found(name, answer["Subnet"]["SubnetId"])
+        def ask() -> Found:
+            answer = self.ec2.create_subnet(
+                VpcId=spec["vpc"],
+                CidrBlock=spec["cidr"],
+                AvailabilityZone=spec["zone"],
+                TagSpecifications=self.account.tagged("subnet", name),
+            )
+            return self.found(name, answer["Subnet"]["SubnetId"])
+
+        return self.make(name, ask)
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_subnet, SubnetId=found.id)
@@ -76,17 +86,29 @@ class InternetGateway(Kind):
             yield self.found(name_of(item, item["InternetGatewayId"]), item["InternetGatewayId"], spec)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.ec2.create_internet_gateway(TagSpecifications=self.account.tagged("internet-gateway", name))
-        return self.update(self.found(name, answer["InternetGateway"]["InternetGatewayId"]), spec, ("vpc",))
+        def ask() -> Found:
+            answer = self.once.create_internet_gateway(TagSpecifications=self.account.tagged("internet-gateway", name))
+            return self.found(name, answer["InternetGateway"]["InternetGatewayId"])
+
+        return self.update(self.make(name, ask), spec, ("vpc",))
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         self._detach(found)
-        self.account.create(self.ec2.attach_internet_gateway, InternetGatewayId=found.id, VpcId=spec["vpc"])
+        try:
+            self.account.create(self.ec2.attach_internet_gateway, InternetGatewayId=found.id, VpcId=spec["vpc"])
+        except ClientError as error:
+            if code(error) != "Resource.AlreadyAssociated" or not self._is_attached(found, spec["vpc"]):
+                raise
         return found
 
     def destroy(self, found: Found) -> None:
         self._detach(found)
         self.account.remove(self.ec2.delete_internet_gateway, InternetGatewayId=found.id)
+
+    def _is_attached(self, found: Found, vpc: str) -> bool:
+        """Whether a call whose answer never came has attached it."""
+        (item,) = self.ec2.describe_internet_gateways(InternetGatewayIds=[found.id])["InternetGateways"]
+        return vpc in [a["VpcId"] for a in item["Attachments"]]
 
     def _detach(self, found: Found) -> None:
         if vpc := found.spec.get("vpc"):
@@ -104,8 +126,13 @@ class ElasticIp(Kind):
             yield self.found(name_of(item, allocation), allocation, address=item["PublicIp"])
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.ec2.allocate_address(Domain="vpc", TagSpecifications=self.account.tagged("elastic-ip", name))
-        return self.found(name, answer["AllocationId"], address=answer["PublicIp"])
+        tags = self.account.tagged("elastic-ip", name)
+
+        def ask() -> Found:
+            answer = self.once.allocate_address(Domain="vpc", TagSpecifications=tags)
+            return self.found(name, answer["AllocationId"], address=answer["PublicIp"])
+
+        return self.make(name, ask)
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.release_address, AllocationId=found.id)
@@ -226,18 +253,36 @@ class RouteTable(Kind):
             self.account.remove(self.ec2.disassociate_route_table, AssociationId=known[subnet])
         for subnet in subnets:
             if subnet not in known:
-                self._call("associate_route_table", RouteTableId=found.id, SubnetId=subnet)
+                self._associate(found.id, subnet)
+
+    def _associate(self, table: str, subnet: str) -> None:
+        try:
+            self._call("associate_route_table", RouteTableId=table, SubnetId=subnet)
+        except ClientError as error:
+            serving = [{"Name": "association.subnet-id", "Values": [subnet]}]
+            if code(error) != "Resource.AlreadyAssociated" or table not in [
+                item["RouteTableId"] for item in self.pages("describe_route_tables", "RouteTables", Filters=serving)
+            ]:
+                raise
 
     def _route(self, found: Found, routes: list[Mapping[str, str]]) -> None:
         seen = {route["destination"]: route["target"] for route in found.spec.get("routes", ())}
         wanted = {route["destination"]: route["target"] for route in routes}
         for destination, target in wanted.items():
             if seen.get(destination) != target:
-                verb = "replace_route" if destination in seen else "create_route"
                 way = {self._TARGETS[target.split("-")[0]]: target}
-                self._call(verb, RouteTableId=found.id, DestinationCidrBlock=destination, **way)
+                self._lead(destination in seen, RouteTableId=found.id, DestinationCidrBlock=destination, **way)
         for destination in seen.keys() - wanted.keys():
             self.ec2.delete_route(RouteTableId=found.id, DestinationCidrBlock=destination)
+
+    def _lead(self, exists: bool, **route: str) -> None:
+        """Set a route; one that is there, though it was not listed, is replaced, which may be the same by the same."""
+        try:
+            self._call("replace_route" if exists else "create_route", **route)
+        except ClientError as error:
+            if code(error) != "RouteAlreadyExists":
+                raise
+            self._call("replace_route", **route)
 
     def _call(self, operation: str, **arguments: Any) -> None:
         self.account.create(getattr(self.ec2, operation), **arguments)

@@ -32,10 +32,13 @@ class VpnGateway(Kind):
             yield self.found(name_of(item, item["VpnGatewayId"]), item["VpnGatewayId"], spec, ready=ready)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
-        answer = self.ec2.create_vpn_gateway(
-            Type="ipsec.1", AmazonSideAsn=spec["asn"], TagSpecifications=self.account.tagged("vpn-gateway", name)
-        )
-        return self.update(self.found(name, answer["VpnGateway"]["VpnGatewayId"]), spec, ("vpc",))
+        tags = self.account.tagged("vpn-gateway", name)
+
+        def ask() -> Found:
+            answer = self.once.create_vpn_gateway(Type="ipsec.1", AmazonSideAsn=spec["asn"], TagSpecifications=tags)
+            return self.found(name, answer["VpnGateway"]["VpnGatewayId"])
+
+        return self.update(self.make(name, ask), spec, ("vpc",))
 
     def update(self, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         self._detach(found)
@@ -78,13 +81,17 @@ class CustomerGateway(Kind):
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         number = "BgpAsn" if spec["asn"] <= _LARGEST_SHORT_ASN else "BgpAsnExtended"
-        answer = self.ec2.create_customer_gateway(
-            Type="ipsec.1",
-            IpAddress=spec["address"],
-            TagSpecifications=self.account.tagged("customer-gateway", name),
-            **{number: spec["asn"]},
-        )
-        return self.found(name, answer["CustomerGateway"]["CustomerGatewayId"])
+
+        def ask() -> Found:
+            answer = self.once.create_customer_gateway(
+                Type="ipsec.1",
+                IpAddress=spec["address"],
+                TagSpecifications=self.account.tagged("customer-gateway", name),
+                **{number: spec["asn"]},
+            )
+            return self.found(name, answer["CustomerGateway"]["CustomerGatewayId"])
+
+        return self.make(name, ask)
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_customer_gateway, CustomerGatewayId=found.id)
@@ -119,15 +126,18 @@ class VpnConnection(Kind):
             }
             for tunnel in spec["tunnels"]
         ]
-        answer = self.account.create(
-            self.ec2.create_vpn_connection,
-            Type="ipsec.1",
-            CustomerGatewayId=spec["customer_gateway"],
-            VpnGatewayId=spec["vpn_gateway"],
-            Options={"StaticRoutesOnly": False, "TunnelOptions": tunnels},
-            TagSpecifications=self.account.tagged("vpn-connection", name),
-        )
-        return self._found(answer["VpnConnection"], name)
+
+        def ask() -> Found:
+            answer = self.once.create_vpn_connection(
+                Type="ipsec.1",
+                CustomerGatewayId=spec["customer_gateway"],
+                VpnGatewayId=spec["vpn_gateway"],
+                Options={"StaticRoutesOnly": False, "TunnelOptions": tunnels},
+                TagSpecifications=self.account.tagged("vpn-connection", name),
+            )
+            return self._found(answer["VpnConnection"], name)
+
+        return self.make(name, ask)
 
     def wait(self, found: Found) -> Found:
         def look() -> dict[str, Any]:
@@ -142,7 +152,11 @@ class VpnConnection(Kind):
         )
         if seen["State"] != "available":
             raise CloudError(
-                "the VPN connection could not be made", resource=found.key, expected="available", seen=seen["State"]
+                "the VPN connection could not be made",
+                resource=found.key,
+                expected="available",
+                seen=seen["State"],
+                remedy="run the step again: it makes another",
             )
         return self._found(seen)
 

@@ -12,21 +12,26 @@ from ...errors import CloudError
 from ...params import Params
 from ...resources import CloudName, Found, Resource
 from ..base import Image, unique
+from ..recent import PATIENCE, Patience, Recent
 from . import preflight
-from .api import Api, is_missing
+from .api import Api, is_missing, is_there
 from .kinds import KINDS, PEERING, PEERING_FIELDS, STARTING, Kind, belongs, plain, secrets, to_found, to_peering
 
 __all__ = ["Gcp", "connect"]
 
 
-def connect(params: Params) -> Gcp:
+def connect(params: Params, patience: Patience = PATIENCE) -> Gcp:
     """GCP as the parameters describe it; no call is made yet.
+
+    Args:
+        params: the deployment.
+        patience: for how long GCP may be busy, or disagree with itself.
 
     Raises:
         ParameterError: the credentials file does not exist or is none.
         PrerequisiteError: there are no credentials.
     """
-    return Gcp(Api(params))
+    return Gcp(Api(params, patience))
 
 
 class Gcp:
@@ -41,6 +46,7 @@ class Gcp:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.params = api.params
+        self._recent = Recent(api.patience.lists)
 
     # ---- looking -----------------------------------------------------------------------------------------------
 
@@ -54,13 +60,17 @@ class Gcp:
 
     def inventory(self) -> dict[str, Found]:
         """See ``CloudApi.inventory``: one listing a kind, all at the same time."""
-        with ThreadPoolExecutor(len(KINDS)) as pool:
-            lists = list(pool.map(self._list, KINDS.values()))
-        return unique(found for part in lists for found in part)
+
+        def look() -> dict[str, Found]:
+            with ThreadPoolExecutor(len(KINDS)) as pool:
+                lists = list(pool.map(self._list, KINDS.values()))
+            return unique(found for part in lists for found in part)
+
+        return self._recent.agree(look, "gcp")
 
     def instances(self) -> dict[str, Found]:
         """See ``CloudApi.instances``."""
-        return unique(self._list(KINDS["instance"]))
+        return self._recent.agree(lambda: unique(self._list(KINDS["instance"])), "gcp instances", "gcp:instance:")
 
     def console_output(self, host_id: str) -> str:
         """See ``CloudApi.console_output``."""
@@ -90,6 +100,7 @@ class Gcp:
             lambda seen: seen.attributes["state"] not in STARTING,
             what=f"{_label(found.key)} to run",
             timeout=self.params.timeout,
+            longest=5.0,
             describe=lambda seen: seen.attributes["state"],
             remedy="look at the instance's console output",
         )
@@ -99,12 +110,17 @@ class Gcp:
     def create(self, resource: Resource, spec: Mapping[str, Any]) -> Found:
         """See ``CloudApi.create``."""
         if resource.kind == PEERING:
-            return self._peer(resource, spec, PEERING_FIELDS)
+            return self._recent.made(self._peer(resource, spec, PEERING_FIELDS))
         kind = KINDS[resource.kind]
         place = self._place(kind, spec)
         body = {name: value for name, value in spec.items() if name not in place}
-        self._change(kind, "insert", {**place, f"{kind.name}_resource": plain(body)}, resource.key, secrets(spec))
-        return self._get(kind, resource.name, *place.values())
+        try:
+            self._change(kind, "insert", {**place, f"{kind.name}_resource": plain(body)}, resource.key, secrets(spec))
+        except CloudError as error:
+            # Ours may be there though no list has shown it yet: from a run that was cut short a moment ago.
+            if not is_there(error) or not self._is_ours(kind, resource.name, place):
+                raise
+        return self._recent.made(self._get_new(kind, resource.name, *place.values()))
 
     def update(self, resource: Resource, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         """See ``CloudApi.update``."""
@@ -125,6 +141,7 @@ class Gcp:
         kind_name = found.key.split(":")[1]
         if kind_name == PEERING:
             self._unpeer(found)
+            self._recent.removed(found)
             return
         kind = KINDS[kind_name]
         request = {**self._place(kind, found.attributes), kind.name: found.attributes["name"]}
@@ -133,6 +150,7 @@ class Gcp:
         except CloudError as error:
             if not is_missing(error):
                 raise
+        self._recent.removed(found)
 
     # ---- underneath --------------------------------------------------------------------------------------------
 
@@ -172,8 +190,36 @@ class Gcp:
 
     def _get(self, kind: Kind, name: str, *place: str) -> Found:
         where: dict[str, str] = {} if kind.scope == "global" else {kind.scope: place[0]}
+        return to_found(kind.name, self._message(kind, name, where))
+
+    def _get_new(self, kind: Kind, name: str, *place: str) -> Found:
+        """What was made a moment ago, which the API may not find yet."""
+
+        def look() -> Found | CloudError:
+            try:
+                return self._get(kind, name, *place)
+            except CloudError as error:
+                if is_missing(error):
+                    return error
+                raise
+
+        seen = wait.until(
+            look,
+            lambda seen: not isinstance(seen, CloudError),
+            what=f"GCP to find the new {kind.name} {name}",
+            timeout=self.api.patience.creation,
+            longest=5.0,
+            remedy="run the step again; it carries on",
+        )
+        assert isinstance(seen, Found)
+        return seen
+
+    def _is_ours(self, kind: Kind, name: str, place: Mapping[str, str]) -> bool:
+        return belongs(self._message(kind, name, place), self.params.deployment)
+
+    def _message(self, kind: Kind, name: str, where: Mapping[str, str]) -> Any:
         method = self.api.client(kind.client).get
-        return to_found(kind.name, self.api.call(f"gcp {kind.name} {name}", method, {**where, kind.name: name}))
+        return self.api.call(f"gcp {kind.name} {name}", method, {**where, kind.name: name})
 
     def _place(self, kind: Kind, source: Mapping[str, Any]) -> dict[str, str]:
         return {} if kind.scope == "global" else {kind.scope: source[kind.scope]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -11,12 +10,13 @@ from typing import Any
 from ... import wait
 from ...errors import CloudError
 from ...params import Params
+from ..recent import PATIENCE, Patience
+from .remedies import remedy
 
-# Seconds for one call, and for all its repetitions when the API is busy or the network resource is just being changed.
+# Seconds for one call.
 CALL_TIMEOUT = 60.0
 # Waiting for an operation is a call that is answered when it ends, or after two minutes at the latest.
 LONG_CALL_TIMEOUT = 130.0
-RETRY_TIMEOUT = 90.0
 
 
 class Api:
@@ -24,19 +24,21 @@ class Api:
 
     Args:
         params: endpoint, credentials and project.
+        patience: for how long the API may be busy, or not know what was just made.
 
     Raises:
         ParameterError: the credentials file that a parameter names is not there or is none.
         PrerequisiteError: there are no credentials.
     """
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Params, patience: Patience = PATIENCE) -> None:
         from google.cloud import compute_v1
 
         from . import credentials
 
         self.types: Any = compute_v1
         self.params = params
+        self.patience = patience
         self.project = params.gcp_project
         self._credentials = credentials.load(params)
         self._clients: dict[str, Any] = {}
@@ -58,7 +60,7 @@ class Api:
         hidden: Iterable[str] = (),
         timeout: float = CALL_TIMEOUT,
     ) -> Any:
-        """One call, repeated while the API is busy.
+        """One call, repeated while the API is busy, or the way to it breaks; a change is one by its request id.
 
         Args:
             what: the resource, for an error message.
@@ -74,7 +76,7 @@ class Api:
         from google.api_core.retry import Retry
         from google.auth.exceptions import GoogleAuthError
 
-        again = Retry(predicate=_is_passing, initial=0.2, maximum=3.0, timeout=RETRY_TIMEOUT)
+        again = Retry(predicate=_is_passing, initial=0.2, maximum=5.0, timeout=self.patience.busy)
         try:
             return again(method)(request={"project": self.project, **request}, timeout=timeout)
         except exceptions.RetryError as error:
@@ -101,7 +103,7 @@ class Api:
                 f"GCP could not do it: {_without(error.message, hidden)}",
                 resource=what,
                 seen=error.code,
-                remedy=_remedy(error.code, error.message),
+                remedy=remedy(error.code, error.message),
             )
 
     def _until_done(self, what: str, operation: Any) -> Any:
@@ -139,9 +141,8 @@ def _refusal(what: str, error: BaseException, hidden: Iterable[str]) -> tuple[Cl
     message = _without(said, hidden)
     code = getattr(error, "code", None)
     seen = f"HTTP {int(code)} {reason(error)}".strip() if isinstance(code, int) else type(error).__name__
-    refusal = CloudError(
-        f"GCP refused: {message}", resource=what, seen=seen, remedy=_remedy(reason(error) or seen, message)
-    )
+    mend = remedy(reason(error) or seen, message)
+    refusal = CloudError(f"GCP refused: {message}", resource=what, seen=seen, remedy=mend)
     return refusal, error if message == said else None
 
 
@@ -149,6 +150,11 @@ def reason(error: BaseException | None) -> str:
     """Google's short word for a refusal, for example ``alreadyExists``; empty if there is none."""
     details = getattr(error, "errors", None) or ()
     return next((str(one["reason"]) for one in details if isinstance(one, dict) and one.get("reason")), "")
+
+
+def is_there(error: CloudError) -> bool:
+    """Whether the refusal means that something of that name exists."""
+    return reason(error.__cause__) == "alreadyExists" or error.seen in ("ALREADY_EXISTS", "RESOURCE_ALREADY_EXISTS")
 
 
 def is_missing(error: CloudError) -> bool:
@@ -164,6 +170,7 @@ def _is_passing(error: BaseException) -> bool:
     from google.auth.exceptions import TransportError
 
     busy = (
+        exceptions.InternalServerError,
         exceptions.ServiceUnavailable,
         exceptions.BadGateway,
         exceptions.GatewayTimeout,
@@ -177,34 +184,6 @@ def _is_passing(error: BaseException) -> bool:
         return "reset by peer" in str(error) or "closed connection" in str(error)
     # What is being changed by another operation, as a network is by its subnetworks.
     return reason(error) in ("resourceNotReady", "rateLimitExceeded")
-
-
-def lacking(message: str) -> str:
-    """The permission that the credentials lack, if that is what Google's message says; empty if not."""
-    if found := re.search(r"Required '([\w.]+)' permission|Permission '([\w.]+)' denied", message):
-        return found[1] or found[2]
-    return "iam.serviceAccounts.actAs" if "does not have access to service account" in message else ""
-
-
-def _remedy(word: str, message: str = "") -> str:
-    if permission := lacking(message):
-        return f"give the credentials {permission}; `runbook permissions --format role` prints the role they need"
-    if "has not been used in project" in message or word == "SERVICE_DISABLED":
-        word = "accessNotConfigured"
-    table = {
-        "alreadyExists": "something of that name exists and is not this deployment's: choose another deployment name",
-        "ALREADY_EXISTS": "something of that name exists: choose another deployment name, or run 05_teardown",
-        "resourceInUseByAnotherResource": "run the step again; if it stays, remove what is named by hand",
-        "quotaExceeded": "ask for more quota, or use another region",
-        "QUOTA_EXCEEDED": "ask for more quota, or use another region",
-        "ZONE_RESOURCE_POOL_EXHAUSTED": "use other zones (gcp_zones) or another gcp_machine_type",
-        "accessNotConfigured": "gcloud services enable compute.googleapis.com, then wait a few minutes",
-        "insufficientPermissions": "use credentials whose tokens have the scope compute or cloud-platform",
-        "forbidden": "give the credentials the role that `runbook permissions --format role` prints",
-        "authError": "renew the credentials that gcp_credentials names",
-        "ConnectionError": "is gcp_endpoint right, and is the lab up? (runbook lab status)",
-    }
-    return table.get(word, "correct what the message names, then run the step again; it carries on")
 
 
 def _without(text: str, hidden: Iterable[str]) -> str:
