@@ -15,7 +15,9 @@ _STATUS = {
     405: "UNIMPLEMENTED",
     409: "ALREADY_EXISTS",
     412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
+    503: "UNAVAILABLE",
 }
 
 
@@ -28,6 +30,7 @@ class ApiError(Exception):
         message: Google's sentence.
         short: what stands in ``errors[0].message``, if not ``message``.
         location: the header that is wrong, for ``Authorization``.
+        domain: ``global``, or ``usageLimits`` for limits.
         details: ``google.rpc`` detail records.
     """
 
@@ -39,6 +42,7 @@ class ApiError(Exception):
         *,
         short: str = "",
         location: str = "",
+        domain: str = "global",
         details: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
@@ -47,11 +51,12 @@ class ApiError(Exception):
         self.message = message
         self.short = short
         self.location = location
+        self.domain = domain
         self.details = details or []
 
     def document(self) -> dict[str, Any]:
         """The body of the answer."""
-        item: dict[str, Any] = {"message": self.short or self.message, "domain": "global", "reason": self.reason}
+        item: dict[str, Any] = {"message": self.short or self.message, "domain": self.domain, "reason": self.reason}
         if self.location:
             item |= {"location": self.location, "locationType": "header"}
         error: dict[str, Any] = {

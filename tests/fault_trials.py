@@ -1,0 +1,254 @@
+"""One seed's faults against a whole provision, in process: what it ends in, and what a clean run makes of that.
+
+``python -m tests.fault_trials 200`` tries that many seeds, prints a table, and fails if one hangs, makes something
+twice, ends in an error without resource and remedy, or does not converge when run again without faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.clouds import Clouds, Patience, connect
+from runbook_lib.errors import RunbookError
+from runbook_lib.lab.api_faults.injector import Injector
+from runbook_lib.lab.api_faults.schedule import Strike, draw
+from runbook_lib.lab.calls import intercepted
+from runbook_lib.lab.ec2 import Ec2
+from runbook_lib.lab.gce import Gce
+from runbook_lib.params import Params
+from runbook_lib.plan import plan
+from runbook_lib.provision import apply
+from runbook_lib.topology import Topology, topology
+from tests.clouds.conftest import World, served
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOGsz/gDYt0aHmeVEmOZ2G8Y8TQJgqPrsDDQqxG5Y09r operator"
+STEPS = ("00_provision", "01_bootstrap", "03_traefik", "04_test")
+# Faults here are counted in calls and not in seconds, so clouds agree with themselves sooner than real ones.
+PATIENCE = Patience(creation=6, lists=1.5, busy=12)
+TIMEOUT = 20  # seconds for each thing to become ready
+HANGS = 300.0  # seconds after which a run counts as one that hangs; all its retries and waits together need far less
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one seed.
+
+    Args:
+        seed: which.
+        struck: the faults that were met.
+        ended: ``converged``, or what the run with faults was given up for.
+        error: the whole message, for whoever reads the table.
+        wrong: what must not be: empty if all is well.
+    """
+
+    seed: int
+    struck: tuple[str, ...]
+    ended: str
+    error: str
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """Both emulated clouds, and a deployment's way to them."""
+
+    aws: Ec2
+    gcp: Gce
+    injector: Injector
+    params: Params
+
+    def clouds(self) -> Clouds:
+        """New clients, as a new process would have them."""
+        return connect(self.params, PATIENCE)
+
+    def census(self, clouds: Clouds) -> Counter[str]:
+        """How many of each kind there are in both accounts, whoever's they are; asked past the faults."""
+        return _of_aws(clouds) + Counter(key.collection for key in self.gcp._store.documents)
+
+
+@contextmanager
+def both_clouds(folder: Path, strikes: tuple[Strike, ...]) -> Iterator[Emulated]:
+    """Two empty clouds on ports of their own, whose APIs meet faults."""
+    worlds, injector = (World(), World()), Injector(strikes)
+    aws, gcp = Ec2(worlds[0], "us-west-2", settle=0.05), Gce(worlds[1], "runbook-lab")
+    gcp.ready()
+    credentials = {cloud: folder / f"{cloud}-credentials" for cloud in ("aws", "gcp")}
+    credentials["aws"].write_text(aws.operator_credentials())
+    with (
+        served(aws, worlds[0], lambda api: intercepted("aws", api, injector)) as aws_url,
+        served(gcp, worlds[1], lambda api: intercepted("gcp", api, injector)) as gcp_url,
+    ):
+        credentials["gcp"].write_text(json.dumps(gcp.operator_credentials(f"{gcp_url}/token")))
+        yield Emulated(
+            aws,
+            gcp,
+            injector,
+            Params(
+                deployment="blue",
+                aws_endpoint=aws_url,
+                aws_credentials=str(credentials["aws"]),
+                gcp_endpoint=gcp_url,
+                gcp_credentials=str(credentials["gcp"]),
+                timeout=TIMEOUT,
+            ),
+        )
+
+
+def provision(wanted: Topology, clouds: Clouds) -> None:
+    """Every step's plan, one after the other."""
+    for step in STEPS:
+        apply(plan(wanted, clouds.inventory(), step), clouds)
+
+
+def trial(seed: int, expected: Counter[str]) -> Trial:
+    """Provision under a seed's faults, then once more without.
+
+    Args:
+        seed: of the schedule.
+        expected: the census after an uninterrupted run without faults.
+    """
+    wrong: list[str] = []
+    threads = set(threading.enumerate())
+    with tempfile.TemporaryDirectory() as folder, both_clouds(Path(folder), draw(seed)) as emulated:
+        wanted = topology(emulated.params, public_key=KEY)
+        ended, error = "converged", ""
+        try:
+            _in_time(lambda: provision(wanted, emulated.clouds()))
+        except RunbookError as known:
+            ended, error = f"{type(known).__name__}: {known.seen or known.message}", str(known)
+            if not (known.resource and known.remedy):
+                wrong.append(f"an error without resource or remedy: {known}")
+        except Exception:
+            ended, error = "an error of Python's", traceback.format_exc()
+            wrong.append(error)
+        struck = tuple(map(str, emulated.injector.struck))
+        emulated.injector.stop()
+        if more := emulated.census(emulated.clouds()) - expected:
+            wrong.append(f"made twice: {dict(more)}")
+        try:
+            wrong += _clean_run(wanted, emulated, expected)
+        except Exception:
+            wrong.append(f"the clean run failed: {traceback.format_exc()}")
+    _ended(threads, wrong)
+    return Trial(seed, struck, ended, error, tuple(wrong))
+
+
+def baseline() -> Counter[str]:
+    """The census after a run without faults."""
+    with tempfile.TemporaryDirectory() as folder, both_clouds(Path(folder), ()) as emulated:
+        clouds = emulated.clouds()
+        provision(topology(emulated.params, public_key=KEY), clouds)
+        return emulated.census(clouds)
+
+
+def _clean_run(wanted: Topology, emulated: Emulated, expected: Counter[str]) -> list[str]:
+    clouds = emulated.clouds()
+    _in_time(lambda: provision(wanted, clouds))
+    found = clouds.inventory()
+    left = [str(action) for step in STEPS for action in plan(wanted, found, step).work]
+    wrong = [f"the clean run left something to do: {left}"] if left else []
+    if found.keys() != wanted.by_key.keys():
+        wrong.append(f"the clean run left other things: {sorted(found.keys() ^ wanted.by_key.keys())}")
+    if (census := emulated.census(clouds)) != expected:
+        wrong.append(f"other numbers than without faults: more {census - expected}, fewer {expected - census}")
+    return wrong
+
+
+def _in_time(work: Any) -> None:
+    """Do it in a thread that may be left behind if it hangs."""
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # handed on below
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(HANGS)
+    if thread.is_alive():
+        raise TimeoutError(f"it hangs: nothing has ended it in {HANGS:g} s")
+    if raised:
+        raise raised[0]
+
+
+def _ended(before: set[threading.Thread], wrong: list[str]) -> None:
+    """The emulators' threads serve kept connections and end with those; the library's must have ended."""
+    left = [t.name for t in threading.enumerate() if t not in before and t.name.startswith("ThreadPoolExecutor")]
+    if left:
+        wrong.append(f"threads are left: {left}")
+
+
+def _of_aws(clouds: Clouds) -> Counter[str]:
+    ec2 = clouds.aws._account.ec2  # type: ignore[attr-defined]  # the client that the deployment has
+    alive = {"pending", "available", "running", "stopping", "stopped", "in-use", None}
+    lists = {
+        "vpcs": "Vpcs",
+        "subnets": "Subnets",
+        "internet_gateways": "InternetGateways",
+        "addresses": "Addresses",
+        "nat_gateways": "NatGateways",
+        "route_tables": "RouteTables",
+        "security_groups": "SecurityGroups",
+        "vpn_gateways": "VpnGateways",
+        "customer_gateways": "CustomerGateways",
+        "vpn_connections": "VpnConnections",
+        "key_pairs": "KeyPairs",
+    }
+    count: Counter[str] = Counter()
+    for operation, field in lists.items():
+        items = getattr(ec2, f"describe_{operation}")()[field]
+        count[f"aws {operation}"] = sum(item.get("State") in alive for item in items)
+    reservations = ec2.describe_instances()["Reservations"]
+    states = [instance["State"]["Name"] for reservation in reservations for instance in reservation["Instances"]]
+    count["aws instances"] = sum(state in alive for state in states)
+    iam = clouds.aws._account.iam  # type: ignore[attr-defined]
+    count["aws roles"] = len(iam.list_roles()["Roles"])
+    count["aws profiles"] = len(iam.list_instance_profiles()["InstanceProfiles"])
+    return count
+
+
+def main() -> int:
+    """Try seeds and print what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, help="how many seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    # Most of a trial is spent waiting before calls are repeated.
+    parser.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1))
+    chosen = parser.parse_args()
+    began = time.monotonic()
+    trials: list[Trial] = []
+    with ProcessPoolExecutor(chosen.processes, mp_context=get_context("spawn")) as pool:
+        expected = pool.submit(baseline).result()
+        for done in pool.map(partial(trial, expected=expected), range(chosen.first, chosen.first + chosen.count)):
+            trials.append(done)
+            print(f"{done.seed}: {len(done.struck)} calls struck, {done.ended}", flush=True)
+            for wrong in done.wrong:
+                print(f"{done.seed}: WRONG: {wrong}", flush=True)
+    print(f"\n{len(trials)} schedules, {sum(len(one.struck) for one in trials)} calls struck")
+    for ended, count in Counter(one.ended for one in trials).most_common():
+        print(f"{count:>4}  {ended}")
+    wrong = [one.seed for one in trials if one.wrong]
+    print(f"wrong: {wrong or 'none'}; {time.monotonic() - began:.0f} s")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
