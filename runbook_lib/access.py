@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import threading
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -78,17 +78,28 @@ class Access:
     Works with or without ``with``; without it, connections close with the program. Its event loop has a
     thread of its own, as a notebook's kernel already runs one. Methods may be called from any thread.
 
-    Its attribute ``credentials`` holds the deployment's secrets, or ``None`` at the article's level of security.
+    Its attribute ``credentials`` holds the deployment's secrets, or ``None`` at the article's level of security;
+    ``console`` tells what a host wrote to its console, or nothing where no cloud can be asked.
 
     Args:
         params: the deployment's parameters.
         hosts: all its hosts, bastions among them.
         port: where SSH servers listen.
         connect_timeout: seconds for one connection.
+        console: asks a host's cloud for its console output.
     """
 
-    def __init__(self, params: Params, hosts: Iterable[Host], *, port: int = 22, connect_timeout: float = 15) -> None:
+    def __init__(
+        self,
+        params: Params,
+        hosts: Iterable[Host],
+        *,
+        port: int = 22,
+        connect_timeout: float = 15,
+        console: Callable[[Host], str] = lambda host: "",
+    ) -> None:
         self.params = params
+        self.console = console
         self.hosts = tuple(hosts)
         key = operator_key(params)
         self._settings = Settings(params.ssh_user, key.private_path, params.internet_proxy, port, connect_timeout)

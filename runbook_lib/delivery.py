@@ -21,6 +21,7 @@ from .errors import AccessError
 from .resources import Host
 
 AGENT = f"{TLS}/agent.pem"
+CONSOLE_LINES = 10  # of a boot that failed, in its error: the command that did is mostly among the last few
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def services(host: Host) -> tuple[str, ...]:
 def deliver(access: Access, hosts: Iterable[Host]) -> tuple[Delivered, ...]:
     """Give hosts their secrets and start what waits for them; what is right already is left alone.
 
-    Nothing at the article's level, where there are none and services start by themselves.
+    At the article's level there are none, and services start by themselves; boot scripts are waited for all the same.
 
     Args:
         access: the way to the hosts, with the deployment's secrets.
@@ -90,10 +91,11 @@ def deliver(access: Access, hosts: Iterable[Host]) -> tuple[Delivered, ...]:
     """
     held = access.credentials
     wanted = [host for host in hosts if services(host)]
-    if held is None or not wanted:
+    if not wanted:
         return ()
     with ThreadPoolExecutor(min(32, len(wanted))) as pool:
-        return tuple(pool.map(lambda host: _one(access, held, host), wanted))
+        list(pool.map(lambda host: until_booted(access, host), wanted))
+        return tuple(pool.map(lambda host: _one(access, held, host), wanted)) if held else ()
 
 
 def until_booted(access: Access, host: Host) -> None:
@@ -117,13 +119,18 @@ def until_booted(access: Access, host: Host) -> None:
             f"the boot script of {host.name} failed",
             resource=host.name,
             expected=FINISHED,
-            seen=said,
+            seen="\n".join([said, *console_end(access.console(host))]),
             remedy="mend what the console output tells, and run the step again after replacing the instance",
         )
 
 
+def console_end(text: str) -> list[str]:
+    """The last lines of a console's output, empty ones left out. Pure."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [f"console: {line}" for line in lines[-CONSOLE_LINES:]]
+
+
 def _one(access: Access, held: Credentials, host: Host) -> Delivered:
-    until_booted(access, host)
     given = [*files(held, host)]
     present = access.run(host, f"sed -n '/BEGIN CERT/,/END CERT/p' {AGENT} 2>/dev/null || true").stdout
     if not held.authority.accepts(present, names(host)):

@@ -64,7 +64,7 @@ class Site:
     def access(self) -> Access:
         """SSH to the hosts that exist now; connections are kept from one cell to the next."""
         if self._access is None:
-            self._access = Access(self.params, self.hosts())
+            self._access = Access(self.params, self.hosts(), console=self.console)
         return self._access
 
     def check(self) -> Site:

@@ -150,10 +150,20 @@ def test_at_the_articles_level_there_is_nothing_to_bring(tmp_path: Path) -> None
 
 def test_a_boot_script_that_failed_is_told_at_once(held: Credentials, tmp_path: Path) -> None:
     disk: Any = Disk(tmp_path / "host", held, record="runbook: boot failed at line 3: false")
+    disk.console = lambda host: f"old\n{'early' * 3}\n\nno space left on {host.name}\nrunbook: boot failed\n"
     with pytest.raises(AccessError, match="the boot script of aws-web failed") as refused:
         deliver(disk, [host("web")])
-    assert "line 3" in str(refused.value.seen)
+    seen = str(refused.value.seen).splitlines()
+    assert "line 3" in seen[0]
+    assert seen[-2:] == ["console: no space left on aws-web", "console: runbook: boot failed"]
     assert not list(disk.file("/etc").iterdir())
+
+
+def test_at_the_articles_level_a_boot_script_that_failed_is_told_too(tmp_path: Path) -> None:
+    disk: Any = Disk(tmp_path / "host", None, Params(security="article"), "runbook: boot failed at line 3: false")
+    disk.console = lambda _: ""
+    with pytest.raises(AccessError, match="the boot script of aws-consul failed"):
+        deliver(disk, [host("consul")])
 
 
 def test_a_boot_script_that_does_not_end_is_told_in_time(held: Credentials, tmp_path: Path) -> None:
