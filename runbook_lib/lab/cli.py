@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from . import counts, faults, host
+from .api_faults import schedule
 from .model import MIRROR_NAME
 from .vpn import control
 
@@ -36,14 +37,18 @@ def lab() -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="let the clouds' APIs take as long as the real ones are known to, times this",
 )
-def up(name: str, latencies: float | None) -> None:
+@click.option("--faults", "seed", type=int, help="let the clouds' APIs err towards you, by this number's schedule")
+def up(name: str, latencies: float | None, seed: int | None) -> None:
     """Start the lab (or find it up)."""
     click.echo(f"lab {name}: starting", err=True)
     began = time.monotonic()
-    found, fresh = host.up(name, {**host.DEFAULTS, "latencies": latencies or 0.0})
-    if latencies and not fresh:
-        click.echo(f"lab {name}: its latencies stay as they were; runbook lab down first changes them", err=True)
+    found, fresh = host.up(name, {**host.DEFAULTS, "latencies": latencies or 0.0, "faults": seed})
+    if (latencies or seed is not None) and not fresh:
+        click.echo(f"lab {name}: its APIs stay as they were; runbook lab down first changes them", err=True)
     click.echo(f"lab {name}: {f'up after {time.monotonic() - began:.1f} s' if fresh else 'was up already'}", err=True)
+    if fresh and seed is not None:
+        for strike in schedule.draw(seed):
+            click.echo(f"fault           {strike.cloud}: {strike}")
     _print_endpoints(found)
 
 

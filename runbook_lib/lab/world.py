@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from . import counts, image, latencies, netns, socks, tools, web
+from .api_faults.injector import Injector
+from .api_faults.schedule import draw
 from .calls import Interceptor, intercepted
 from .ec2 import Ec2
 from .gce import Gce
@@ -46,7 +48,7 @@ class World:
 
     Args:
         home: the lab's folder on this machine: consoles, credentials and the status file.
-        settings: region, zones, project and ports, as the starter chose them.
+        settings: region, zones, project, ports, and a seed of faults if there is one, as the starter chose them.
     """
 
     def __init__(self, home: Path, settings: Mapping[str, Any]) -> None:
@@ -71,7 +73,10 @@ class World:
         self._vpn = Vpn(carrier(settings["lacking"], _RUN / "vpn", news), news, self.changed, home / REPORT)
         factor = settings.get("latencies", 0.0)
         slow: dict[str, Any] = {"durations": latencies.scaled(factor)} if factor else {}
+        # Between the APIs and the operator. Instances ask the APIs by another door.
         self._interceptors: list[Interceptor] = [latencies.RoundTrip(factor)] if factor else []
+        if (seed := settings.get("faults")) is not None:
+            self._interceptors.append(Injector(draw(seed)))
         self._clouds: tuple[Cloud, ...] = (
             Ec2(self, settings["aws_region"], settings["aws_zones"], **slow),
             Gce(self, settings["gcp_project"], **slow),
