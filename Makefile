@@ -68,6 +68,10 @@ sweep-crashes: setup ## kill provision and teardown around each call that change
 quick: $(INSTALLED) ## the unit tests alone: nothing but Python needed
 	@$(BIN)/pytest -q -m "not lab and not e2e"
 
+.PHONY: sweep-faults
+sweep-faults: $(INSTALLED) ## 200 seeded schedules of faults of the clouds' APIs: half an hour
+	@$(BIN)/python -m tests.fault_trials 200
+
 .PHONY: lint
 lint: $(INSTALLED) ## style and types
 	@echo "Checking style and types"
