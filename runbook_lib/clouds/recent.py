@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,15 +30,15 @@ PATIENCE = Patience()
 
 
 class Recent:
-    """Remembers this process's own changes while they are fresh. Methods may be called from several threads.
+    """Remembers this process's own changes. Methods may be called from several threads.
 
     Args:
-        seconds: for how long.
+        seconds: how long a list may need to show them.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._changes: dict[tuple[str, str], tuple[bool, float]] = {}
+        self._changes: dict[tuple[str, str], bool] = {}
         self._lock = threading.Lock()
 
     def made(self, found: Found) -> Found:
@@ -52,7 +51,7 @@ class Recent:
         self._note(found, False)
 
     def agree(self, look: Callable[[], dict[str, Found]], what: str, prefix: str = "") -> dict[str, Found]:
-        """A list that shows the fresh changes, or what it shows when they are not fresh any more.
+        """A list that shows the changes, or the last one if it still does not: then somebody else changed it back.
 
         Args:
             look: asks for the list.
@@ -75,22 +74,22 @@ class Recent:
                 describe=lambda seen: f"not up to date in {', '.join(self._lacks(seen, prefix))}",
             )
         except WaitTimeout:
-            return answers[0]  # somebody else has changed it
+            self._lacks(answers[0], prefix, forget=True)
+            return answers[0]
 
     def _note(self, found: Found, there: bool) -> None:
         with self._lock:
-            self._changes[found.key.partition("#")[0], found.id] = (there, time.monotonic())
+            self._changes[found.key.partition("#")[0], found.id] = there
 
-    def _lacks(self, seen: Mapping[str, Found], prefix: str) -> list[str]:
+    def _lacks(self, seen: Mapping[str, Found], prefix: str, *, forget: bool = False) -> list[str]:
         """Keys of what should be listed and is not, or is listed and should not be."""
         listed = {(key.partition("#")[0], found.id) for key, found in seen.items()}
-        now = time.monotonic()
         with self._lock:
-            self._changes = {
-                one: (there, since) for one, (there, since) in self._changes.items() if now - since < self._seconds
-            }
-            return sorted(
-                key
-                for (key, id), (there, _) in self._changes.items()
-                if key.startswith(prefix) and ((key, id) in listed) is not there
-            )
+            lacking = [
+                change
+                for change, there in self._changes.items()
+                if change[0].startswith(prefix) and (change in listed) is not there
+            ]
+            for change in lacking if forget else ():
+                del self._changes[change]
+        return sorted(key for key, _ in lacking)

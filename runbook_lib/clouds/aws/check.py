@@ -8,7 +8,7 @@ from ...errors import ParameterError, PrerequisiteError
 from .account import Account, code
 from .instance import Instance
 
-_REFUSED = ("AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken")
+_REFUSED = ("AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "RequestExpired")
 
 
 def check(account: Account, instances: Instance) -> None:
