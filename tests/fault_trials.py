@@ -27,7 +27,6 @@ from runbook_lib.clouds import Clouds, Patience, connect
 from runbook_lib.errors import CloudError, RunbookError
 from runbook_lib.lab.api_faults.injector import Injector
 from runbook_lib.lab.api_faults.schedule import Strike, draw
-from runbook_lib.lab.calls import intercepted
 from runbook_lib.lab.ec2 import Ec2
 from runbook_lib.lab.gce import Gce
 from runbook_lib.params import Params
@@ -88,8 +87,8 @@ def both_clouds(folder: Path, strikes: tuple[Strike, ...]) -> Iterator[Emulated]
     credentials = {cloud: folder / f"{cloud}-credentials" for cloud in ("aws", "gcp")}
     credentials["aws"].write_text(aws.operator_credentials())
     with (
-        served(aws, worlds[0], lambda api: intercepted("aws", api, injector)) as aws_url,
-        served(gcp, worlds[1], lambda api: intercepted("gcp", api, injector)) as gcp_url,
+        served(aws, worlds[0], injector) as aws_url,
+        served(gcp, worlds[1], injector) as gcp_url,
     ):
         credentials["gcp"].write_text(json.dumps(gcp.operator_credentials(f"{gcp_url}/token")))
         yield Emulated(
