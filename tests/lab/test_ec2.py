@@ -422,6 +422,26 @@ def test_a_refused_request_does_not_use_its_token_up(aws: Aws) -> None:
     assert aws.run(subnet, **wish)[0]["KeyName"] == "late"
 
 
+def test_key_pairs_are_told_apart_by_their_ids(aws: Aws) -> None:
+    tagged = [{"ResourceType": "key-pair", "Tags": [{"Key": "Holder", "Value": "me"}]}]
+    material = PUBLIC_KEY.encode()
+    first = aws.ec2.import_key_pair(KeyName="one", PublicKeyMaterial=material, TagSpecifications=tagged)["KeyPairId"]
+    other = aws.ec2.import_key_pair(KeyName="other", PublicKeyMaterial=material)["KeyPairId"]
+    assert code(aws.ec2.import_key_pair, KeyName="one", PublicKeyMaterial=material) == "InvalidKeyPair.Duplicate"
+    aws.ec2.create_tags(Resources=[first], Tags=[{"Key": "Since", "Value": "noon"}])
+    (seen,) = aws.ec2.describe_key_pairs(KeyPairIds=[first])["KeyPairs"]
+    assert {tag["Key"]: tag["Value"] for tag in seen["Tags"]} == {"Holder": "me", "Since": "noon"}
+
+    aws.ec2.delete_key_pair(KeyPairId=first)
+    second = aws.ec2.import_key_pair(KeyName="one", PublicKeyMaterial=material)["KeyPairId"]
+    assert second != first
+    aws.ec2.delete_key_pair(KeyPairId=first)  # not the one that has the name now
+    assert {pair["KeyPairId"] for pair in aws.ec2.describe_key_pairs()["KeyPairs"]} == {second, other}
+    assert code(aws.ec2.describe_key_pairs, KeyPairIds=[first]) == "InvalidKeyPair.NotFound"
+    gone = code(aws.ec2.create_tags, Resources=[first], Tags=[{"Key": "Since", "Value": "one"}])
+    assert gone == "InvalidKeyPair.NotFound"
+
+
 def test_user_data_key_console_and_attributes(aws: Aws) -> None:
     aws.ec2.import_key_pair(KeyName="demo", PublicKeyMaterial=PUBLIC_KEY.encode())
     script = "#!/bin/sh\necho déjà\n"

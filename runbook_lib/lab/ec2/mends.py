@@ -11,7 +11,7 @@ what the cloud does and what moto does.
     vpn.py         VPN connections with two real tunnels, static routes, telemetry
     responses.py   missing actions, pages, client tokens, console output, rules all or none
     images.py      the images there are
-    here           zones, tags, filters
+    here           zones, tags, filters, key pairs by id
 """
 
 from __future__ import annotations
@@ -96,6 +96,25 @@ class Region(InstanceBackend, AddressBackend, NetworkBackend, VpnBackend):
             if wanted not in [zone.name for zone in found]:
                 refuse("InvalidParameterValue", f"Invalid availability zone: [{wanted}]")
         return found
+
+    def do_resources_exist(self, resource_ids: list[str]) -> bool:
+        """Only what exists can be tagged; moto tags key pairs that do not."""
+        for resource in resource_ids:
+            if get_prefix(resource) == "key":
+                self.key_pairs_by_id([resource])
+        return super().do_resources_exist(resource_ids)
+
+    def key_pairs_by_id(self, ids: list[str]) -> list[Any]:
+        """Key pairs by their ids, which moto does not look at.
+
+        Raises:
+            EC2ClientError: ``InvalidKeyPair.NotFound``.
+        """
+        known = {pair.id: pair for pair in self.key_pairs.values()}
+        for wanted in ids:
+            if wanted not in known:
+                refuse("InvalidKeyPair.NotFound", f"The key pair ID '{wanted}' does not exist")
+        return [known[wanted] for wanted in ids]
 
     def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
         """One resource's tags are looked up; moto matches patterns against every tag there is, for each resource."""

@@ -199,6 +199,27 @@ class LabResponse(EC2Response):
         self.ec2_backend.delete_route_table(table.id)
         return EmptyResult()
 
+    # ---- key pairs ---------------------------------------------------------------------------------------
+
+    def describe_key_pairs(self) -> ActionResult:
+        """By id as well, which moto ignores: it gives them all."""
+        ids = self._get_param("KeyPairIds", [])
+        wanted = self.ec2_backend.key_pairs_by_id(ids)
+        result: Any = super().describe_key_pairs().result
+        return ActionResult({"KeyPairs": [pair for pair in result["KeyPairs"] if not ids or pair in wanted]})
+
+    def delete_key_pair(self) -> ActionResult:
+        """By id as well, which moto ignores. One that does not exist is no error."""
+        self.error_on_dryrun()
+        name, wanted = self._get_param("KeyName"), self._get_param("KeyPairId")
+        if not name and not wanted:
+            refuse("MissingParameter", "The request must contain the parameter KeyName or KeyPairId")
+        pairs = list(self.ec2_backend.key_pairs.values())
+        gone = [pair for pair in pairs if name in (None, pair.key_name) and wanted in (None, pair.id)]
+        for pair in gone:
+            self.ec2_backend.delete_key_pair(pair.key_name)
+        return ActionResult({"Return": True, "KeyPairId": gone[0].id if gone else None})
+
     # ---- security groups ---------------------------------------------------------------------------------
 
     def authorize_security_group_ingress(self) -> ActionResult:
