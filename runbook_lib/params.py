@@ -211,6 +211,9 @@ class Params(BaseModel):
     @field_validator("deployment")
     @classmethod
     def _deployment(cls, value: str) -> str:
+        if value.endswith("-consul"):
+            # `demo` has a security group demo-consul-traefik; `demo-consul` would have another one of that name.
+            raise ValueError("a name that does not end in -consul, as another deployment's names could be the same")
         return _match(value, r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "1 to 20 of a-z, 0-9 and '-', starting with a letter")
 
     @field_validator("domain")
