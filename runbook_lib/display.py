@@ -159,6 +159,13 @@ def show(what: Any, caption: str = "") -> Any:
     return what
 
 
+def tell(line: str) -> None:
+    """Show a line now, while a cell goes on."""
+    from IPython.display import display
+
+    display(Text(line))
+
+
 def text(content: str, caption: str = "") -> Text:
     """A file or an output, shown as it is."""
     return Text(content, caption)

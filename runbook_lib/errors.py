@@ -8,6 +8,7 @@
     ├── WaitTimeout              something did not become so in time
     ├── CheckFailed              a check saw something else than it expected
     ├── ApprovalError            a plan may not be carried out without somebody's yes
+    ├── LockError                somebody else is changing the deployment
     ├── RecordError              a record is missing, unreadable or not what it was
     └── RunFailed                a notebook did not run to its end
 
@@ -87,6 +88,10 @@ class CheckFailed(RunbookError):
 
 class ApprovalError(RunbookError):
     """A plan may not be carried out without an approval, and there is none that fits."""
+
+
+class LockError(RunbookError):
+    """Somebody else is changing the deployment, or has taken it over; nothing more was begun."""
 
 
 class RecordError(RunbookError):

@@ -120,7 +120,8 @@ def bastion_replaced(site: Site, cloud: CloudName) -> Experiment:
 
     def destroy() -> None:
         site.close()  # nobody comes by this bastion any more
-        site.clouds[cloud].destroy(found[key])
+        with site.alone(STEP):
+            site.clouds[cloud].destroy(found[key])
 
     def during() -> Iterator[Check]:
         yield equal(f"bastions of {cloud}", [], [host.name for host in site.hosts("bastion", cloud)])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import approval, clouds, consul, display, keys, provision, rollout, terraform_state
+from . import approval, clouds, consul, display, keys, lease, provision, rollout, terraform_state
 from .access import Access
 from .archive import interactive
 from .archive.record import StepRecord
-from .errors import ParameterError, PrerequisiteError
+from .errors import ParameterError, PrerequisiteError, RunbookError
 from .handover import Handover
 from .params import Params
 from .plan import Plan
@@ -140,14 +141,22 @@ class Site:
 
         Raises:
             ApprovalError: it needs an approval and has none; nothing was done.
+            LockError: somebody else is changing the deployment; nothing was done, or nothing more.
+            RunbookError: something else is to be done by now; nothing was done.
             CloudError, AccessError, WaitTimeout: the first failure. Running the step again carries on from there.
         """
         doomed = {action.key for action in plan.work if action.verb in ("destroy", "replace")}
         if mends is None or not doomed <= {action.key for action in mends.work}:
             self.approve(plan)
         began = time.monotonic()
-        with display.Progress(plan.step) as progress:
-            provision.apply(plan, self.clouds, service=self._service(plan), progress=progress)
+        service = self._service(plan)
+        if self._concerns_others(plan):
+            with self.alone(plan.step), display.Progress(plan.step) as progress:
+                self._require_current(plan)
+                provision.apply(plan, self.clouds, service=service, progress=progress)
+        else:
+            with display.Progress(plan.step) as progress:
+                provision.apply(plan, self.clouds, service=service, progress=progress)
         if self._access is not None:
             self._access.hosts = self.hosts()
         count = plan.counts
@@ -159,6 +168,48 @@ class Site:
             kept=count["keep"],
             seconds=round(time.monotonic() - began, 1),
         )
+
+    @contextmanager
+    def alone(self, step: str, *, seconds: float = lease.LEASE) -> Iterator[None]:
+        """Be the only operator who changes the deployment, as long as the block lasts.
+
+        Args:
+            step: what is done, for others to read.
+            seconds: how long the lock outlasts its holder on other machines.
+
+        Raises:
+            LockError: somebody else is changing it.
+        """
+        if self.clouds.lock is None:
+            yield
+            return
+        public_key = keys.operator_key(self.params).public_text
+        held = lease.held(self.clouds.lock, step, public_key, seconds=seconds, tell=display.tell)
+        with held as lock, self.clouds.guarded(lock.check):
+            yield
+
+    def _concerns_others(self, plan: Plan) -> bool:
+        """Whether there is something to do, or the lock of somebody who broke off to be removed."""
+        return bool(plan.work) or (self.clouds.lock is not None and self.clouds.lock.look() is not None)
+
+    def _require_current(self, plan: Plan) -> None:
+        """Make sure that a plan is still what is to be done.
+
+        Raises:
+            RunbookError: it is not.
+        """
+        now = provision.plan(self.topology, self.found(), plan.step)
+        shown, due = _deeds(plan), _deeds(now)
+        if shown != due:
+            new, old = sorted(due - shown)[:5], sorted(shown - due)[:5]
+            raise RunbookError(
+                "the plan is out of date: something was changed since it was made",
+                step=plan.step,
+                resource=(new or old)[0][1],
+                expected="to " + (", ".join(f"{verb} {key}" for verb, key, *_ in old) or "leave it alone"),
+                seen="to " + (", ".join(f"{verb} {key}" for verb, key, *_ in new) or "leave it alone"),
+                remedy="nothing was done; make the plan again (run its cell), look at it, and apply it",
+            )
 
     def hosts(self, role: str = "", cloud: str = "") -> tuple[Host, ...]:
         """The deployment's instances as their clouds report them now; of one role, one cloud, or all."""
@@ -181,8 +232,10 @@ class Site:
         return self.clouds[host.cloud].console_output(host.id)
 
     def left(self) -> tuple[str, ...]:
-        """The keys of all that still exists of the deployment."""
-        return provision.absent(self.clouds)
+        """The keys of all that still exists of the deployment, the lock of whoever is at work included."""
+        lock = self.clouds.lock
+        held = (f"aws:key_pair:{lock.name}",) if lock is not None and lock.look() is not None else ()
+        return (*provision.absent(self.clouds), *held)
 
     def datacenter(self, cloud: CloudName) -> str:
         """Consul's name for a cloud's datacenter: the region."""
@@ -230,6 +283,10 @@ def open_site(params: Params) -> Site:
     network = terraform_state.read(params.network_state) if params.network_state else None
     wanted = topology(params, public_key=keys.operator_key(params).public_text, network=network)
     return Site(params, wanted, clouds.connect(params))
+
+
+def _deeds(plan: Plan) -> set[tuple[str, str, tuple[str, ...], str]]:
+    return {(a.verb, a.key, tuple(sorted(a.changes)), a.found.id if a.found else "") for a in plan.work}
 
 
 def _by_hand(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> interactive.Operation:

@@ -90,6 +90,8 @@ class Memory:
     def console_output(self, host_id: str) -> str:
         return ""
 
+    def guard(self, proceed: Callable[[], None] | None) -> None: ...
+
 
 class Both:
     """Two clouds in memory, and a topology to be made in them."""

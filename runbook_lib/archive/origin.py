@@ -55,6 +55,32 @@ def world_lives(world: str) -> bool:
     return any(_link(f"{path}/ns/pid") == world for path in alive)
 
 
+def process() -> str:
+    """This process, told from every other that ever ran on a machine: boot id, process namespace, process id and start
+    (clock ticks since the boot), between slashes. Empty where the platform does not tell."""
+    here, start = machine(), _started(os.getpid())
+    known = (here["boot"], _digits(here["world"]), str(os.getpid()), start or "")
+    return "/".join(known) if all(known) else ""
+
+
+def process_ended(known: str) -> bool:
+    """Whether a process, as ``process`` tells it, is known to have ended: it was this machine's, and is no more."""
+    boot, world, number, start = known.split("/") if known.count("/") == 3 else ("", "", "", "")
+    here = machine()
+    if not boot or (boot, world) != (here["boot"], _digits(here["world"])):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        pass
+    except ValueError:
+        return False
+    now = _started(int(number))
+    return now is not None and now != start
+
+
 def code(folder: Path = CLONE) -> dict[str, object]:
     """The commit that a folder is at, and what differs from it.
 
@@ -95,6 +121,18 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
         return ""
+
+
+def _started(number: int) -> str | None:
+    """When a process was started, in clock ticks since the boot: empty if it has ended, ``None`` if nobody tells."""
+    fields = _text(f"/proc/{number}/stat").rpartition(")")[2].split()  # the name before it may hold anything
+    if len(fields) <= 19:
+        return None
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character.isdigit())
 
 
 def _text(path: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from ..params import Params
 from .base import CloudApi, Clouds
 from .recent import PATIENCE, Patience
+
+if TYPE_CHECKING:
+    from .aws import Aws
 
 __all__ = ["CloudApi", "Clouds", "Patience", "connect"]
 
@@ -24,10 +28,10 @@ def connect(params: Params, patience: Patience = PATIENCE) -> Clouds:
     """
     with ThreadPoolExecutor(2) as pool:
         aws, gcp = pool.submit(_aws, params, patience), pool.submit(_gcp, params, patience)
-        return Clouds(aws.result(), gcp.result())
+        return Clouds(aws.result(), gcp.result(), aws.result().lock)
 
 
-def _aws(params: Params, patience: Patience) -> CloudApi:
+def _aws(params: Params, patience: Patience) -> Aws:
     from . import aws
 
     return aws.connect(params, patience)

@@ -6,8 +6,9 @@ inside functions only, because the SDKs are slow to import and a plan or a test 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -43,6 +44,45 @@ class Image:
     wanted: str
     name: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """The lock of a deployment as it stands.
+
+    Args:
+        id: the cloud's identifier, another one each time that the lock is put up.
+        facts: what its holder wrote on it.
+    """
+
+    id: str
+    facts: Mapping[str, str]
+
+
+class Lock(Protocol):
+    """Where the lock of a deployment is put up: at most one at a time, whoever tries at the same moment.
+
+    Every method raises ``CloudError`` when the cloud refuses or fails.
+    """
+
+    name: str
+
+    def look(self) -> Posted | None:
+        """The lock as it stands; ``None`` if there is none, or none that is known everywhere yet."""
+
+    def post(self, public_key: str, facts: Mapping[str, str]) -> str | None:
+        """Put it up and return its id; ``None`` if it is up already.
+
+        Args:
+            public_key: the operator's, one line as in ``authorized_keys``.
+            facts: what is written on it.
+        """
+
+    def renew(self, id: str, facts: Mapping[str, str]) -> bool:
+        """Write facts on it; ``False`` if it is not there any more. Asks once only."""
+
+    def remove(self, id: str) -> None:
+        """Take it down. One that was taken down already is no error, and its successor stays."""
 
 
 class CloudApi(Protocol):
@@ -113,13 +153,27 @@ class CloudApi(Protocol):
     def console_output(self, host_id: str) -> str:
         """What an instance has written to its console since it booted."""
 
+    def guard(self, proceed: Callable[[], None] | None) -> None:
+        """From now on ask before each call that changes something: what ``proceed`` raises, the call's caller gets.
+
+        Args:
+            proceed: whom to ask; ``None`` for nobody any more.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Clouds:
-    """Both clouds of a deployment."""
+    """Both clouds of a deployment.
+
+    Args:
+        aws: AWS.
+        gcp: GCP.
+        lock: where operators keep each other out; ``None`` where there is only one.
+    """
 
     aws: CloudApi
     gcp: CloudApi
+    lock: Lock | None = None
 
     def __getitem__(self, name: CloudName) -> CloudApi:
         return self.aws if name == "aws" else self.gcp
@@ -129,6 +183,15 @@ class Clouds:
         with ThreadPoolExecutor(2) as pool:
             aws, gcp = pool.map(ask, (self.aws, self.gcp))
         return aws, gcp
+
+    @contextmanager
+    def guarded(self, proceed: Callable[[], None]) -> Iterator[None]:
+        """Ask before each call that changes something, as long as the block lasts."""
+        try:
+            self.both(lambda cloud: cloud.guard(proceed))
+            yield
+        finally:
+            self.both(lambda cloud: cloud.guard(None))
 
     def inventory(self) -> dict[str, Found]:
         """Everything of the deployment that exists in either cloud, by key."""

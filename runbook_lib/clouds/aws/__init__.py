@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +12,9 @@ from ..base import Image, unique
 from ..recent import PATIENCE, Patience, Recent
 
 __all__ = ["Aws", "connect"]
+
+# How the actions begin that change nothing.
+READS = ("Describe", "Get", "List")
 
 
 def connect(params: Params, patience: Patience = PATIENCE) -> Aws:
@@ -35,9 +38,10 @@ class Aws:
     name: CloudName = "aws"
 
     def __init__(self, account: Any) -> None:
-        from . import access, instance, network, vpn
+        from . import access, instance, lock, network, vpn
         from . import account as calls
 
+        self.lock = lock.KeyPairLock(account)
         self._account = account
         self._errors = calls.errors
         self._recent = Recent(account.patience.lists)
@@ -115,3 +119,16 @@ class Aws:
         """See ``CloudApi.console_output``."""
         with self._errors(f"aws instance {host_id}"):
             return self._instances.console_output(host_id)
+
+    def guard(self, proceed: Callable[[], None] | None) -> None:
+        """See ``CloudApi.guard``: each attempt counts as a call."""
+
+        def ask(event_name: str, **_: object) -> None:
+            if proceed and not event_name.rpartition(".")[2].startswith(READS):
+                proceed()
+
+        for client in (self._account.ec2, self._account.iam):
+            events = client.meta.events
+            events.unregister("before-send", unique_id="runbook-guard")
+            if proceed:
+                events.register("before-send", ask, unique_id="runbook-guard")

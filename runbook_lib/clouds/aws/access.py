@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from ...resources import Found
 from .answers import code, is_gone
 from .kind import Kind, name_of, tags_of
+from .lock import lock_name
 
 Entry = Mapping[str, Any]
 
@@ -122,6 +123,8 @@ class KeyPair(Kind):
     def find(self) -> Iterable[Found]:
         answer = self.ec2.describe_key_pairs(Filters=self.account.ours(), IncludePublicKey=True)
         for item in answer["KeyPairs"]:
+            if item["KeyName"] == lock_name(self.account.deployment):
+                continue  # it comes and goes with whoever is at work
             public = " ".join(item.get("PublicKey", "").split()[:2])
             spec = {"public_key": public} if public else {}
             yield self.found(item["KeyName"], item["KeyPairId"], spec)

@@ -91,6 +91,10 @@ class Gcp:
                 return text
             start = part.next_
 
+    def guard(self, proceed: Callable[[], None] | None) -> None:
+        """See ``CloudApi.guard``."""
+        self.api.proceed = proceed
+
     def wait(self, found: Found) -> Found:
         """See ``CloudApi.wait``: instances are the only kind that is not ready when its operation ends."""
         if found.attributes.get("ready", True) is True:

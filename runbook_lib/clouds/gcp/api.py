@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -43,6 +44,7 @@ class Api:
         self._credentials = credentials.load(params)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self.proceed: Callable[[], None] | None = None  # asked before each change
 
     def client(self, name: str) -> Any:
         """A client by its class name, for example ``NetworksClient``."""
@@ -95,7 +97,14 @@ class Api:
             CloudError: the API refuses, or the operation fails.
             WaitTimeout: the operation does not end in time.
         """
-        operation = self.call(what, method, {"request_id": str(uuid.uuid4()), **request}, hidden)
+
+        @functools.wraps(method)
+        def asked(**arguments: Any) -> Any:
+            if self.proceed:
+                self.proceed()
+            return method(**arguments)
+
+        operation = self.call(what, asked, {"request_id": str(uuid.uuid4()), **request}, hidden)
         if operation.status != self.types.Operation.Status.DONE:
             operation = self._until_done(what, operation)
         for error in operation.error.errors:
