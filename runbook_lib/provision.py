@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from typing import Literal, NamedTuple, Protocol
 
 from .clouds.base import Clouds
-from .errors import RunbookError
+from .errors import CloudError, RunbookError, WaitTimeout
 from .plan import TEARDOWN, Action, Plan, is_ready, kind_needs, kind_of, plan, require_step
 from .resources import CloudName, Found, Host, resolve
 from .rollout import Order, order
@@ -69,7 +69,8 @@ def apply(
     """Do what a plan says, as parallel as the dependencies allow.
 
     After the first failure nothing more is begun, and what is running is left to finish; running the step again
-    carries on from there.
+    carries on from there. A teardown goes as far as it can: only what holds on to something that could not be destroyed
+    stays.
 
     Args:
         plan: what to do.
@@ -160,6 +161,7 @@ class _Run:
     ) -> None:
         self.clouds = clouds
         self.service = service
+        self.step = plan.step
         self.found = dict(plan.found)
         self.actions = {action.key: action for action in plan.actions}
         self.graph = graph(plan, order(plan) if service else Order())
@@ -179,7 +181,7 @@ class _Run:
                 waiting += sorter.get_ready()
                 # What most depends on begins first. A wait comes last: the cloud goes on meanwhile.
                 waiting.sort(key=lambda job: -heights.get(job, -1))
-                while waiting and len(running) < WORKERS and not self.failures:
+                while waiting and len(running) < WORKERS and self._goes_on():
                     job = waiting.pop(0)
                     self._tell(job, "begun", 0)
                     running[pool.submit(self._do, job)] = (job, time.monotonic())
@@ -202,6 +204,11 @@ class _Run:
                         sorter.done(job)
         if self.failures:
             raise self._failure()
+
+    def _goes_on(self) -> bool:
+        """Whether another job may begin. A teardown goes on with what does not stand in the way of a failure."""
+        refused = all(isinstance(error, (CloudError, WaitTimeout)) for _, error in self.failures)
+        return not self.failures or (self.step == TEARDOWN and refused)
 
     def _do(self, job: _Job) -> Found | None:
         action = self.actions[job.key]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import approval, clouds, consul, display, keys, lease, provision, rollout, terraform_state
+from . import approval, clouds, consul, costs, display, keys, lease, provision, rollout, terraform_state
 from .access import Access
 from .archive import interactive
 from .archive.record import StepRecord
-from .errors import ParameterError, PrerequisiteError, RunbookError
+from .errors import CloudError, ParameterError, PrerequisiteError, RunbookError, WaitTimeout
 from .handover import Handover
 from .params import Params
-from .plan import Plan
+from .plan import TEARDOWN, Plan
 from .resources import STEPS, CloudName, Found, Host
 from .topology import Topology, topology
 
@@ -149,14 +149,8 @@ class Site:
         if mends is None or not doomed <= {action.key for action in mends.work}:
             self.approve(plan)
         began = time.monotonic()
-        service = self._service(plan)
-        if self._concerns_others(plan):
-            with self.alone(plan.step), display.Progress(plan.step) as progress:
-                self._require_current(plan)
-                provision.apply(plan, self.clouds, service=service, progress=progress)
-        else:
-            with display.Progress(plan.step) as progress:
-                provision.apply(plan, self.clouds, service=service, progress=progress)
+        with self._locked(plan), display.Progress(plan.step) as progress, self._costing(plan):
+            provision.apply(plan, self.clouds, service=self._service(plan), progress=progress)
         if self._access is not None:
             self._access.hosts = self.hosts()
         count = plan.counts
@@ -188,9 +182,31 @@ class Site:
         with held as lock, self.clouds.guarded(lock.check):
             yield
 
-    def _concerns_others(self, plan: Plan) -> bool:
-        """Whether there is something to do, or the lock of somebody who broke off to be removed."""
-        return bool(plan.work) or (self.clouds.lock is not None and self.clouds.lock.look() is not None)
+    def costs(self) -> tuple[costs.Cost, ...]:
+        """What the deployment costs as it stands, by list prices; what is free is left out."""
+        return costs.left(self.found())
+
+    @contextmanager
+    def _costing(self, plan: Plan) -> Iterator[None]:
+        """Say of a teardown that failed what it costs to leave the rest."""
+        try:
+            yield
+        except (CloudError, WaitTimeout) as error:
+            if plan.step == TEARDOWN:
+                with suppress(RunbookError):  # the first failure is the one to tell
+                    error.remedy += f"; {costs.summary(self.found())}"
+            raise
+
+    @contextmanager
+    def _locked(self, plan: Plan) -> Iterator[None]:
+        """Be alone, with a plan that is current. Where there is nothing to do, a lock is only put up to clear away one
+        that somebody left."""
+        if plan.work or (self.clouds.lock is not None and self.clouds.lock.look() is not None):
+            with self.alone(plan.step):
+                self._require_current(plan)
+                yield
+        else:
+            yield
 
     def _require_current(self, plan: Plan) -> None:
         """Make sure that a plan is still what is to be done.

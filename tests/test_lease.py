@@ -21,7 +21,7 @@ from runbook_lib import wait
 from runbook_lib.archive import origin
 from runbook_lib.clouds import aws
 from runbook_lib.errors import LockError
-from runbook_lib.lab.calls import Answer, Call, Serve, intercepted
+from runbook_lib.lab.calls import Answer, Call, Serve
 from runbook_lib.lease import held, lease_of, life
 from runbook_lib.params import Params
 from runbook_lib.site import Site, open_site
@@ -85,7 +85,7 @@ def params(gate: Gate, gcp_lab: Any, tmp_path: Path) -> Iterator[Params]:  # noq
     emulator = Ec2(world, "us-west-2", settle=0.05)
     credentials = tmp_path / "aws-credentials"
     credentials.write_text(emulator.operator_credentials())
-    with served(emulator, world, lambda api: intercepted("aws", api, gate)) as url:
+    with served(emulator, world, gate) as url:
         yield Params(
             aws_endpoint=url,
             aws_credentials=str(credentials),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.clouds.base import Clouds, Image
-from runbook_lib.errors import CloudError
+from runbook_lib.errors import CloudError, LockError
 from runbook_lib.params import Params
 from runbook_lib.plan import plan
-from runbook_lib.provision import Progress, _heights, _Job, absent, apply, destroy_all, hosts, hosts_of
+from runbook_lib.provision import WORKERS, Progress, _heights, _Job, absent, apply, destroy_all, hosts, hosts_of
 from runbook_lib.resources import CloudName, Found, Resource, refs, resolve
 from runbook_lib.topology import ExistingNetwork, Topology, topology
 
@@ -316,6 +316,37 @@ def test_a_teardown_that_broke_off_goes_on() -> None:
     both.mend()
     destroy_all(both.wanted, both.clouds)
     assert absent(both.clouds) == ()
+
+
+def test_a_teardown_goes_on_where_a_failure_does_not_stand_in_the_way() -> None:
+    both = Both()
+    both.run()
+    stuck = {"aws:subnet:demo-public-a", "gcp:firewall:demo-ssh"}
+    both.aws.fail = both.gcp.fail = lambda verb, key: verb == "destroy" and key in stuck
+    with pytest.raises(CloudError) as raised:
+        destroy_all(both.wanted, both.clouds)
+    (other,) = stuck - {raised.value.resource}
+    assert any(other in note for note in raised.value.__notes__)
+    assert set(absent(both.clouds)) == stuck | {"aws:vpc:demo-vpc", "gcp:network:demo-network"}
+
+
+def test_a_teardown_that_may_not_go_on_stops_as_a_whole() -> None:
+    both = Both()
+    both.run()
+    lost: list[str] = []
+
+    def fail(verb: str, key: str) -> bool:
+        if verb == "destroy":
+            lost.append(key)
+            raise LockError("taken over")
+        return False
+
+    both.aws.fail = both.gcp.fail = fail
+    with pytest.raises(LockError):
+        destroy_all(both.wanted, both.clouds)
+    assert set(lost) < both.wanted.by_key.keys()
+    assert len(lost) <= WORKERS
+    assert len(absent(both.clouds)) == len(both.wanted.step("00_provision"))
 
 
 def test_hosts_are_the_instances_by_the_articles_names() -> None:

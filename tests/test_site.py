@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runbook_lib import approval
-from runbook_lib.errors import ApprovalError, ParameterError, PrerequisiteError
+from runbook_lib.errors import ApprovalError, CloudError, ParameterError, PrerequisiteError
 from runbook_lib.params import Params
 from runbook_lib.pictures import architecture
 from runbook_lib.site import open_site
@@ -101,4 +101,27 @@ def test_nothing_is_made_or_destroyed_without_the_approval_that_is_required(para
     with pytest.raises(ApprovalError):
         site.apply(teardown, mends=plan.__class__(plan.step, teardown.actions[1:], plan.found, plan.topology))
     assert site.apply(teardown, mends=teardown).destroyed == made.created
+    site.close()
+
+
+def test_a_teardown_goes_as_far_as_it_can_and_says_what_holds_it_and_what_the_rest_costs(params: Params) -> None:
+    site = open_site(params.model_copy(update={"timeout": 15}))
+    site.apply(site.plan("00_provision"))
+    assert len([cost for cost in site.costs() if cost.key.startswith("gcp:vpn_tunnel:")]) == 4
+    ec2 = site.clouds.aws._account.ec2  # type: ignore[attr-defined]
+    subnet = site.found()["aws:subnet:demo-private-a"].id
+    image = ec2.describe_images(Owners=[params.aws_image_owner])["Images"][0]["ImageId"]
+    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=subnet, InstanceType="t3.small")
+    instance = made["Instances"][0]["InstanceId"]
+
+    with pytest.raises(CloudError, match="something else holds on to") as raised:
+        site.apply(site.plan("05_teardown"))
+    assert raised.value.resource == "aws:subnet:demo-private-a"
+    assert f"instance {instance}" in str(raised.value)
+    assert "what is left costs 0.000 USD an hour" in str(raised.value)
+    assert set(site.left()) == {"aws:subnet:demo-private-a", "aws:vpc:demo-vpc"}
+
+    ec2.terminate_instances(InstanceIds=[instance])
+    site.apply(site.plan("05_teardown"))
+    assert site.left() == ()
     site.close()

@@ -264,6 +264,21 @@ def test_somebody_elses_role_of_our_name_is_left_alone(lab: Lab) -> None:
     assert "not this deployment's" in raised.value.remedy
 
 
+def test_a_network_that_somebody_else_uses_is_kept_and_the_user_is_named(lab: Lab) -> None:
+    lab.build("aws:subnet:blue-public-a", "aws:internet_gateway:blue-igw")
+    subnet = lab.found["aws:subnet:blue-public-a"]
+    image = lab.ec2().describe_images(Owners=[lab.params.aws_image_owner])["Images"][0]["ImageId"]
+    made = lab.ec2().run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=subnet.id, InstanceType="t3.small")
+    instance = made["Instances"][0]["InstanceId"]
+    for key, named in ((subnet.key, f"instance {instance}"), ("aws:vpc:blue-vpc", f"subnet {subnet.id}")):
+        with pytest.raises(CloudError, match="something else holds on to") as raised:
+            lab.cloud.destroy(lab.found[key])
+        assert raised.value.resource == key
+        assert named in str(raised.value.seen)
+        assert "remove what is named" in raised.value.remedy
+    assert lab.cloud.inventory().keys() == {"aws:vpc:blue-vpc", subnet.key, "aws:internet_gateway:blue-igw"}
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------
 
 

@@ -38,13 +38,14 @@ class Aws:
     name: CloudName = "aws"
 
     def __init__(self, account: Any) -> None:
-        from . import access, instance, lock, network, vpn
+        from . import access, holders, instance, lock, network, vpn
         from . import account as calls
 
         self.lock = lock.KeyPairLock(account)
         self._account = account
         self._errors = calls.errors
         self._recent = Recent(account.patience.lists)
+        self._naming_holders = holders.naming_holders
         self._instances = instance.Instance(account)
         kinds = (
             network.Vpc,
@@ -111,7 +112,7 @@ class Aws:
 
     def destroy(self, found: Found) -> None:
         """See ``CloudApi.destroy``."""
-        with self._errors(found.key):
+        with self._errors(found.key), self._naming_holders(self._account, found):
             self._kinds[found.key.split(":")[1]].destroy(found)
             self._recent.removed(found)
 
