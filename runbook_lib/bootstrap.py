@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import Any
 
 import yaml
@@ -35,6 +37,17 @@ SECRETS = "/etc/consul/secrets.json"
 TLS = "/etc/consul/tls"
 TRAEFIK_TOKEN = "/etc/traefik/consul.token"
 TRAEFIK_USERS = "/etc/traefik/users"
+
+
+def digest(script: str) -> str:
+    """What a script is known by where it cannot be read: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(script.encode()).hexdigest()[:16]
+
+
+def written_for(script: str) -> tuple[str, str] | None:
+    """(deployment, node) that a boot script says it is for; ``None`` if it is none of ours."""
+    found = re.search(r"^# Boot script of (\S+) \(\w+\) in \w+, deployment (\S+)\.$", script, re.MULTILINE)
+    return (found[2], found[1]) if found else None
 
 
 def script(params: Params, cloud: CloudName, role: str, node_name: str) -> str:

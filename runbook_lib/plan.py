@@ -16,6 +16,8 @@ from .topology import STEP_OF_ROLE, Topology
 
 Verb = Literal["create", "change", "replace", "keep", "destroy"]
 TEARDOWN = "05_teardown"
+# What a thing is besides what it is made of, by attribute, and why it is put right if it is not.
+STATES = {"running": "does not run", "marked": "lost its tags"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +177,11 @@ def _decide(resource: Resource, found: Mapping[str, Found], anew: set[str]) -> A
     if thing is None:
         return Action("create", resource.key, "missing", resource)
     differs = dict(_changes(resource, thing, found, anew))
-    if thing.attributes.get("running", True) is False:
-        differs["running"] = f"it is {thing.attributes.get('state', 'down')}"
+    differs |= {name: reason for name, reason in STATES.items() if thing.attributes.get(name, True) is False}
     changes = tuple(differs)
     if not changes:
         return Action("keep", resource.key, "as wanted" if is_ready(thing) else "still being made", resource, thing)
-    in_place = CHANGEABLE.get(kind_of(resource.key), frozenset()) | {"running"}
+    in_place = CHANGEABLE.get(kind_of(resource.key), frozenset()) | STATES.keys()
     verb: Verb = "change" if in_place.issuperset(changes) else "replace"
     return Action(verb, resource.key, "; ".join(differs.values()), resource, thing, changes)
 

@@ -25,6 +25,12 @@ def test_every_script_is_valid_shell_and_fits_user_data(cloud: CloudName, role: 
     # EC2 takes at most 16 KiB of user data.
     assert len(script.encode()) < 16 * 1024
     assert script.rstrip().endswith('record "boot finished"')
+    assert bootstrap.written_for(script) == ("demo", f"server-{cloud}-{role}-1")
+
+
+@pytest.mark.parametrize("script", ["", "#!/bin/sh\n", "echo # Boot script of x (web) in aws, deployment demo."])
+def test_another_script_is_not_taken_for_ours(script: str) -> None:
+    assert bootstrap.written_for(script) is None
 
 
 def test_an_unknown_role_is_refused() -> None:

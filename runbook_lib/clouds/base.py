@@ -101,7 +101,7 @@ class CloudApi(Protocol):
       ``sessions``, peer name -> BGP state.
       Of an instance also ``name``, ``role``, ``zone``, ``private_ip``, ``public_ip`` (or ``None``), ``state``.
       ``ready`` is ``False`` while it is still being made, ``running`` is ``False`` while an instance is stopped;
-      absent means ``True``.
+      absent means ``True``. ``marked`` is ``False`` if it has lost tags by which it is known as ours.
     * ``spec``: the fields of the wanted spec as the cloud reports them. A field that the cloud does not report (or that
       must not be read, like a key) is left out, and is not compared; one that is unset is there as ``None``, empty
       or ``False``.
@@ -128,7 +128,7 @@ class CloudApi(Protocol):
         """Everything of the deployment that exists, by key, in few calls."""
 
     def instances(self) -> dict[str, Found]:
-        """The deployment's instances alone, by key, in one call."""
+        """The deployment's instances alone, by key, in a call or two."""
 
     def create(self, resource: Resource, spec: Mapping[str, Any]) -> Found:
         """Make a resource, named and tagged from its first moment; return as soon as dependants can be made.
@@ -141,7 +141,8 @@ class CloudApi(Protocol):
     def update(self, resource: Resource, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         """Bring the named fields of an existing resource in line with ``spec``, in place.
 
-        ``changes`` holds names of top-level fields that ``CHANGEABLE`` lists, or ``running``: start the instance.
+        ``changes`` holds names of top-level fields that ``CHANGEABLE`` lists, or ``running``: start the instance, or
+        ``marked``: give it its tags back.
         """
 
     def wait(self, found: Found) -> Found:
@@ -209,7 +210,7 @@ CHANGEABLE: Mapping[str, frozenset[str]] = {
     "aws:iam_role": frozenset({"actions"}),
     "aws:instance_profile": frozenset({"role"}),
     "aws:instance": frozenset({"groups", "tags"}),
-    "gcp:router": frozenset({"bgp"}),
+    "gcp:router": frozenset({"bgp", "description"}),
     "gcp:router_peering": frozenset({"interfaces", "bgp_peers"}),
     "gcp:firewall": frozenset({"priority", "target_tags", "source_tags", "source_ranges", "allowed", "description"}),
     "gcp:instance": frozenset({"tags", "labels"}),

@@ -6,10 +6,10 @@ route is a field of the thing it belongs to, so that a half-made one is seen and
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..bootstrap import digest
 from ..params import Params
 from ..resources import Ref, Resource
 from .network import TUNNELS, ExistingNetwork, aws_subnets, places
@@ -151,7 +151,7 @@ def _instance(params: Params, node: Node, script: str, network: ExistingNetwork 
         "tags": tags,
         "user_data": script,
         # EC2 gives user data back one instance a call; the digest comes with the list of instances, as a tag.
-        "script_digest": hashlib.sha256(script.encode()).hexdigest()[:16],
+        "script_digest": digest(script),
     }
     if node.role != "bastion":
         spec["profile"] = _ref("instance_profile", f"{dep}-ec2-describe-instances", "name")

@@ -35,6 +35,11 @@ URL = "https://www.googleapis.com/compute/v1/projects/p/zones/z/machineTypes/e2-
         ({"a": [{"b": 1}, {"b": 2}]}, {"a": [{"b": 2}, {"b": 3}]}, ("a",)),
         ({"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 2}}}, ("a",)),
         ({"a": {"b": 1}}, {"a": None}, ("a",)),
+        ({"a": {"b": 1}}, {"a": {}}, ()),
+        ({"tags": {"b": 1}}, {"tags": {}}, ("tags",)),
+        ({"labels": {"b": 1}}, {"labels": {"b": 1, "c": 2}}, ()),
+        ({"labels": {"b": 1}}, {"labels": None}, ("labels",)),
+        ({"tags": ["b"]}, {"tags": ["b"]}, ()),
         ({"a": "x", "b": "y"}, {"a": "z", "b": "z"}, ("a", "b")),
     ],
 )

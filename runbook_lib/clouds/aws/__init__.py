@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ...params import Params
@@ -80,20 +81,27 @@ class Aws:
     def inventory(self) -> dict[str, Found]:
         """See ``CloudApi.inventory``."""
 
-        def find(kind: Any) -> Iterable[Found]:
+        def find(kind: Any, vpcs: frozenset[str]) -> list[Found]:
             with self._errors(f"aws:{kind.name}"):
-                return list(kind.find())
+                return list(kind.find(vpcs))
 
         def look() -> dict[str, Found]:
+            # First of all, as what stands in them may be known by that alone.
+            networks = find(self._kinds["vpc"], frozenset())
+            vpcs = frozenset(found.id for found in networks)
+            others = [kind for name, kind in self._kinds.items() if name != "vpc"]
             with ThreadPoolExecutor(8) as pool:
-                return unique(found for of_kind in pool.map(find, self._kinds.values()) for found in of_kind)
+                rest = pool.map(lambda kind: find(kind, vpcs), others)
+                return unique(found for of_kind in (networks, *rest) for found in of_kind)
 
         return self._recent.agree(look, "aws")
 
     def instances(self) -> dict[str, Found]:
         """See ``CloudApi.instances``."""
         with self._errors("aws:instance"):
-            return self._recent.agree(lambda: unique(self._instances.find()), "aws instances", "aws:instance:")
+            return self._recent.agree(
+                lambda: unique(self._instances.find(frozenset())), "aws instances", "aws:instance:"
+            )
 
     def create(self, resource: Resource, spec: Mapping[str, Any]) -> Found:
         """See ``CloudApi.create``."""
@@ -103,7 +111,12 @@ class Aws:
     def update(self, resource: Resource, found: Found, spec: Mapping[str, Any], changes: tuple[str, ...]) -> Found:
         """See ``CloudApi.update``."""
         with self._errors(resource.key):
-            return self._kinds[resource.kind].update(found, spec, changes)
+            kind = self._kinds[resource.kind]
+            if "marked" in changes:
+                kind.mark(found, resource.name, spec)
+                known = {name: value for name, value in found.attributes.items() if name != "marked"}
+                found, changes = replace(found, attributes=known), tuple(c for c in changes if c != "marked")
+            return kind.update(found, spec, changes) if changes else found
 
     def wait(self, found: Found) -> Found:
         """See ``CloudApi.wait``."""

@@ -9,8 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ...resources import Found
+from ...topology.names import is_ours
 from .answers import code, is_gone
-from .kind import Kind, name_of, tags_of
+from .kind import Kind, tags_of
 from .lock import lock_name
 
 Entry = Mapping[str, Any]
@@ -21,12 +22,21 @@ class SecurityGroup(Kind):
 
     name = "security_group"
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_security_groups", "SecurityGroups", Filters=self.account.ours()):
-            group, name = item["GroupId"], name_of(item, item["GroupId"])
-            yield self.found(name, group, {"vpc": item["VpcId"], "description": item["Description"]})
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_security_groups", "SecurityGroups")
+        for item, group, name, lost in self.claimed(every, "GroupId", vpcs):
+            yield self.found(name, group, {"vpc": item["VpcId"], "description": item["Description"]}, **lost)
             if entries := [entry for permission in item["IpPermissions"] for entry in entries_of(permission)]:
                 yield self.found(name, group, {"group": group, "ingress": entries}, kind="security_group_rules")
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        return self.recognise(item, vpcs) != ""
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the group's own name and its description, which stay as they were made."""
+        name, deployment = item["GroupName"], self.account.deployment
+        made = item["Description"] == f"{name.removeprefix(deployment + '-')} of {deployment}"
+        return name if made and is_ours(deployment, f"aws:{self.name}", name) else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         def ask() -> Found:
@@ -120,14 +130,16 @@ class KeyPair(Kind):
 
     name = "key_pair"
 
-    def find(self) -> Iterable[Found]:
-        answer = self.ec2.describe_key_pairs(Filters=self.account.ours(), IncludePublicKey=True)
-        for item in answer["KeyPairs"]:
-            if item["KeyName"] == lock_name(self.account.deployment):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        deployment = self.account.deployment
+        for item in self.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]:
+            name, owner = item["KeyName"], tags_of(item).get("Deployment")
+            if owner != deployment and (owner or not is_ours(deployment, "aws:key_pair", name)):
+                continue
+            if name == lock_name(deployment):
                 continue  # it comes and goes with whoever is at work
             public = " ".join(item.get("PublicKey", "").split()[:2])
-            spec = {"public_key": public} if public else {}
-            yield self.found(item["KeyName"], item["KeyPairId"], spec)
+            yield self.found(name, item["KeyPairId"], {"public_key": public} if public else {}, **_lost(owner))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         def ask() -> Found:
@@ -150,15 +162,21 @@ class IamRole(Kind):
     name = "iam_role"
     _POLICY = "runbook"
 
-    def find(self) -> Iterable[Found]:
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
         name = role_name(self.account.deployment)
         role = _unless_gone(lambda: self.iam.get_role(RoleName=name)["Role"])
-        if role is None or tags_of(role).get("Deployment") != self.account.deployment:
+        owner = tags_of(role or {}).get("Deployment")
+        if role is None or owner not in (None, self.account.deployment):
             return
-        trust = _document(role["AssumeRolePolicyDocument"])["Statement"][0]
         policy = _unless_gone(lambda: self.iam.get_role_policy(RoleName=name, PolicyName=self._POLICY))
+        if not owner and not policy:
+            return  # only the name is ours
+        trust = _document(role["AssumeRolePolicyDocument"])["Statement"][0]
         allowed = _document(policy["PolicyDocument"])["Statement"][0]["Action"] if policy else None
-        yield self.found(name, name, {"service": trust["Principal"].get("Service"), "actions": allowed})
+        yield self.found(name, name, {"service": trust["Principal"].get("Service"), "actions": allowed}, **_lost(owner))
+
+    def mark(self, found: Found, name: str, spec: Mapping[str, Any]) -> None:
+        self.iam.tag_role(RoleName=found.id, Tags=self.account.tags(name))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         trust = {"Effect": "Allow", "Principal": {"Service": spec["service"]}, "Action": "sts:AssumeRole"}
@@ -186,12 +204,16 @@ class InstanceProfile(Kind):
 
     name = "instance_profile"
 
-    def find(self) -> Iterable[Found]:
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
         name = role_name(self.account.deployment)
         profile = _unless_gone(lambda: self.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
-        if profile and tags_of(profile).get("Deployment") == self.account.deployment:
-            roles = [role["RoleName"] for role in profile["Roles"]]
-            yield self.found(name, name, {"role": roles[0] if roles else None})
+        owner = tags_of(profile or {}).get("Deployment")
+        roles = [role["RoleName"] for role in profile["Roles"]] if profile else []
+        if profile and (owner == self.account.deployment or (not owner and roles == [name])):
+            yield self.found(name, name, {"role": roles[0] if roles else None}, **_lost(owner))
+
+    def mark(self, found: Found, name: str, spec: Mapping[str, Any]) -> None:
+        self.iam.tag_instance_profile(InstanceProfileName=found.id, Tags=self.account.tags(name))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         def ask() -> Found:
@@ -207,7 +229,7 @@ class InstanceProfile(Kind):
             self.account.create(add, **names)
         except ClientError as error:
             # A profile holds one role: that is refused also when a call whose answer never came has put ours in.
-            if code(error) != "LimitExceeded" or [f.spec["role"] for f in self.find()] != [spec["role"]]:
+            if code(error) != "LimitExceeded" or [f.spec["role"] for f in self.find(frozenset())] != [spec["role"]]:
                 raise
         return found
 
@@ -223,6 +245,10 @@ class InstanceProfile(Kind):
 def role_name(deployment: str) -> str:
     """The name of the deployment's role and instance profile."""
     return f"{deployment}-ec2-describe-instances"
+
+
+def _lost(owner: str | None) -> dict[str, Any]:
+    return {} if owner else {"marked": False}
 
 
 def _unless_gone(call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ...bootstrap import digest, written_for
 from ...errors import CloudError
 from ...resources import Found
 from ..base import Image
 from . import images
 from .account import Account, is_gone
-from .kind import Kind, name_of, tags_of
+from .kind import Kind, tags_of
 
 # How often one instance may be ended and made again while AWS remembers the ended ones.
 _GENERATIONS = 50
@@ -32,10 +35,31 @@ class Instance(Kind):
         self._image: Image | None = None
         self._looking = threading.Lock()
 
-    def find(self) -> Iterable[Found]:
-        states = self.account.ours(instance_state_name=_ALIVE)
-        for reservation in self.pages("describe_instances", "Reservations", Filters=states):
-            yield from map(self._found, reservation["Instances"])
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        # By the tag, and by the key, which stays as it was at launch.
+        key = {"Name": "key-name", "Values": [f"{self.account.deployment}-operator"]}
+        alive = {"Name": "instance-state-name", "Values": _ALIVE}
+        every = {
+            item["InstanceId"]: item
+            for filters in ([*self.account.ours(), alive], [key, alive])
+            for reservation in self.pages("describe_instances", "Reservations", Filters=filters)
+            for item in reservation["Instances"]
+        }
+        for item, _, name, lost in self.claimed(every.values(), "InstanceId", vpcs):
+            script = {} if tags_of(item).get("ScriptDigest") else {"marked": False}
+            yield self._found(item, name, {**lost, **script})
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        return bool(item.get("KeyName") == f"{self.account.deployment}-operator")
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the script that it was made with, which says for whom it was written."""
+        written = written_for(self._script(item["InstanceId"]))
+        return f"{written[0]}-{written[1]}" if written and written[0] == self.account.deployment else ""
+
+    def mark(self, found: Found, name: str, spec: Mapping[str, Any]) -> None:
+        own = {"ScriptDigest": found.spec["script_digest"]}
+        self.ec2.create_tags(Resources=[found.id], Tags=self.account.tags(name, {**spec["tags"], **own}))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         request = self._request(name, spec)
@@ -45,7 +69,7 @@ class Instance(Kind):
             answer = self.account.create(self.ec2.run_instances, **request, ClientToken=token)
             item = self._now(answer["Instances"][0])
             if item["State"]["Name"] in _ALIVE:
-                return self._found(item)
+                return self._found(item, name)
         raise CloudError(
             "AWS gives ended instances back again and again",
             resource=f"aws:instance:{name}",
@@ -78,7 +102,7 @@ class Instance(Kind):
                 seen=f"{seen['State']['Name']}: {reason}",
                 remedy="mend what the message names and run the step again",
             )
-        return self._found(seen)
+        return self._found(seen, found.attributes["name"])
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.terminate_instances, InstanceIds=[found.id])
@@ -146,7 +170,11 @@ class Instance(Kind):
             describe=lambda seen: seen["State"]["Name"],
         )
 
-    def _found(self, item: Mapping[str, Any]) -> Found:
+    def _script(self, instance: str) -> str:
+        answer = self.ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+        return base64.b64decode(answer["UserData"].get("Value", "")).decode(errors="replace")
+
+    def _found(self, item: Mapping[str, Any], name: str, lost: Mapping[str, Any] = MappingProxyType({})) -> Found:
         tags, state = tags_of(item), item["State"]["Name"]
         spec: dict[str, Any] = {
             "instance_type": item["InstanceType"],
@@ -154,13 +182,13 @@ class Instance(Kind):
             "groups": [group["GroupId"] for group in item.get("SecurityGroups", [])],
             "key_pair": item.get("KeyName"),
             "profile": item.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
-            "script_digest": tags.get("ScriptDigest"),
+            "script_digest": tags.get("ScriptDigest") or digest(self._script(item["InstanceId"])),
             "tags": {key: value for key, value in tags.items() if key not in _OWN and not key.startswith("aws:")},
         }
         if state == "running":
             spec["public_ip"] = bool(item.get("PublicIpAddress"))
         return self.found(
-            name_of(item, item["InstanceId"]),
+            name,
             item["InstanceId"],
             spec,
             role=tags.get("Role", ""),
@@ -170,4 +198,5 @@ class Instance(Kind):
             state=state,
             ready=state != "pending",
             running=state in ("pending", "running"),
+            **lost,
         )

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ...resources import Found
+from ...topology.names import is_ours
 from .account import Account
+
+
+class Claim(NamedTuple):
+    """Something that is the deployment's.
+
+    Args:
+        item: as the API lists it.
+        id: its id.
+        name: what it is called, or would be if it had its tags; one that cannot be told goes by its id.
+        lost: ``{"marked": False}`` if it has not got its tags, for its attributes.
+    """
+
+    item: Mapping[str, Any]
+    id: str
+    name: str
+    lost: Mapping[str, Any]
 
 
 class Kind:
@@ -24,9 +41,52 @@ class Kind:
         self.iam = account.iam
         self.once = account.probe
 
-    def find(self) -> Iterable[Found]:
-        """All of the deployment; a kind may bring another along when one answer holds both."""
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        """All of the deployment; a kind may bring another along when one answer holds both.
+
+        Args:
+            vpcs: ids of the deployment's VPCs.
+        """
         return ()
+
+    def claimed(self, items: Iterable[Mapping[str, Any]], id: str, vpcs: frozenset[str] = frozenset()) -> list[Claim]:
+        """Those that are the deployment's: what has its tag, and what lost it and can be nothing else.
+
+        Nothing that has another deployment's tag; and nothing that is unmarked, if what it is taken for exists.
+
+        Args:
+            items: all of the kind.
+            id: the field with the id.
+            vpcs: ids of the deployment's VPCs.
+        """
+        sure, likely = [], []
+        for item in items:
+            tags = tags_of(item)
+            owner, said = tags.get("Deployment"), tags.get("Name", "")
+            if owner not in (None, self.account.deployment):
+                continue
+            owned = owner is not None
+            named = is_ours(self.account.deployment, f"aws:{self.name}", said) and (owned or self.fits(item, vpcs))
+            name = said if named else self.recognise(item, vpcs) if owned or not said else ""
+            lost = {} if owned and name in ("", said) and said else {"marked": False}
+            if owned:
+                sure.append(Claim(item, item[id], name or said or item[id], lost))
+            elif name:
+                likely.append(Claim(item, item[id], name, lost))
+        known = {claim.name: claim for claim in reversed(likely)} | {claim.name: claim for claim in sure}
+        return [*sure, *(claim for claim in likely if known[claim.name] is claim)]
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        """Whether something of our name without our tag stands where ours would."""
+        return "VpcId" not in item or item["VpcId"] in vpcs
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """The name of something that lost it, by what it is and where it stands; empty if that does not tell."""
+        return ""
+
+    def mark(self, found: Found, name: str, spec: Mapping[str, Any]) -> None:
+        """Give something its tags back."""
+        self.ec2.create_tags(Resources=[found.id], Tags=self.account.tags(name))
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         """Make one and return once others can be made that need it."""
@@ -53,7 +113,8 @@ class Kind:
         """
 
         def look() -> Found | None:
-            return next((found for found in self.find() if found.key == self.found(name, found.id).key), None)
+            ours = self.find(frozenset())  # with its tags, so wherever it stands
+            return next((found for found in ours if found.key == self.found(name, found.id).key), None)
 
         return self.account.make(ask, look)
 
@@ -77,11 +138,11 @@ class Kind:
         return Found(key, id, {"id": id, "name": name, **attributes}, spec or {})
 
 
+def in_state(*states: str) -> list[dict[str, Any]]:
+    """``Filters`` that leave what is in one of these states."""
+    return [{"Name": "state", "Values": list(states)}]
+
+
 def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Tags as a mapping."""
     return {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
-
-
-def name_of(item: Mapping[str, Any], fallback: str) -> str:
-    """The Name tag; something that lost it goes by its id, and so is known as not wanted."""
-    return tags_of(item).get("Name", fallback)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ...errors import CloudError
+from ...params import Params
 from ...resources import Found
+from ...topology.network import aws_subnets
 from .answers import code
-from .kind import Kind, name_of
+from .kind import Kind, in_state
 
 
 class Vpc(Kind):
@@ -19,15 +22,26 @@ class Vpc(Kind):
     name = "vpc"
     _DNS: Mapping[str, str] = {"dns_support": "EnableDnsSupport", "dns_hostnames": "EnableDnsHostnames"}
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_vpcs", "Vpcs", Filters=self.account.ours()):
-            vpc = item["VpcId"]
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        for item, vpc, name, lost in self.claimed(self.pages("describe_vpcs", "Vpcs"), "VpcId"):
             spec: dict[str, Any] = {"cidr": item["CidrBlock"]}
             for field, word in self._DNS.items():
                 attribute = word[0].lower() + word[1:]
                 answer = self.account.create(self.ec2.describe_vpc_attribute, VpcId=vpc, Attribute=attribute)
                 spec[field] = answer[word]["Value"]
-            yield self.found(name_of(item, vpc), vpc, spec)
+            yield self.found(name, vpc, spec, **lost)
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        return bool(item["CidrBlock"] == self.account.params.aws_network)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By its range, and by security groups in it, whose descriptions stay as they were made."""
+        if not self.fits(item, vpcs):
+            return ""
+        inside = [{"Name": "vpc-id", "Values": [item["VpcId"]]}]
+        groups = self.pages("describe_security_groups", "SecurityGroups", Filters=inside)
+        made = any(group["Description"].endswith(f" of {self.account.deployment}") for group in groups)
+        return f"{self.account.deployment}-vpc" if made else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         tags = self.account.tagged("vpc", name)
@@ -53,10 +67,15 @@ class Subnet(Kind):
 
     name = "subnet"
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_subnets", "Subnets", Filters=self.account.ours()):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        for item, id, name, lost in self.claimed(self.pages("describe_subnets", "Subnets"), "SubnetId", vpcs):
             spec = {"vpc": item["VpcId"], "cidr": item["CidrBlock"], "zone": item["AvailabilityZone"]}
-            yield self.found(name_of(item, item["SubnetId"]), item["SubnetId"], spec)
+            yield self.found(name, id, spec, **lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By its range, which no other subnet of the VPC can have."""
+        kind = _kind_of(self.account.params, {item["CidrBlock"]}) if item["VpcId"] in vpcs else ""
+        return kind and f"{self.account.deployment}-{kind}-{item['AvailabilityZone'][-1]}"
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         def ask() -> Found:
@@ -79,11 +98,19 @@ class InternetGateway(Kind):
 
     name = "internet_gateway"
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_internet_gateways", "InternetGateways", Filters=self.account.ours()):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_internet_gateways", "InternetGateways")
+        for item, id, name, lost in self.claimed(every, "InternetGatewayId", vpcs):
             attached = [a["VpcId"] for a in item["Attachments"]]
-            spec = {"vpc": attached[0] if attached else None}
-            yield self.found(name_of(item, item["InternetGatewayId"]), item["InternetGatewayId"], spec)
+            yield self.found(name, id, {"vpc": attached[0] if attached else None}, **lost)
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        return all(attachment["VpcId"] in vpcs for attachment in item["Attachments"])
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By its VPC, which has one at most."""
+        ours = item["Attachments"] and self.fits(item, vpcs)
+        return f"{self.account.deployment}-igw" if ours else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         def ask() -> Found:
@@ -120,10 +147,18 @@ class ElasticIp(Kind):
 
     name = "elastic_ip"
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_addresses", "Addresses", Filters=self.account.ours()):
-            allocation = item["AllocationId"]
-            yield self.found(name_of(item, allocation), allocation, address=item["PublicIp"])
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = [item for item in self.pages("describe_addresses", "Addresses") if "AllocationId" in item]
+        for item, id, name, lost in self.claimed(every, "AllocationId", vpcs):
+            yield self.found(name, id, address=item["PublicIp"], **lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the NAT gateway that has it."""
+        if "AssociationId" not in item or item.get("InstanceId") or not vpcs:
+            return ""
+        gateways = self.pages("describe_nat_gateways", "NatGateways", Filters=self.account.ours())
+        held = {a.get("AllocationId") for gateway in gateways for a in gateway.get("NatGatewayAddresses", [])}
+        return f"{self.account.deployment}-nat" if item["AllocationId"] in held else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         tags = self.account.tagged("elastic-ip", name)
@@ -143,10 +178,19 @@ class NatGateway(Kind):
 
     name = "nat_gateway"
 
-    def find(self) -> Iterable[Found]:
-        states = self.account.ours(state=["pending", "available"])
-        for item in self.pages("describe_nat_gateways", "NatGateways", Filters=states):
-            yield self._found(item)
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_nat_gateways", "NatGateways", Filters=in_state("pending", "available"))
+        for item, _, name, lost in self.claimed(every, "NatGatewayId", vpcs):
+            yield self._found(item, name, lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By its elastic address."""
+        held = [a["AllocationId"] for a in item.get("NatGatewayAddresses", []) if a.get("AllocationId")]
+        if item["VpcId"] not in vpcs or not held:
+            return ""
+        addresses = self.pages("describe_addresses", "Addresses", Filters=self.account.ours())
+        ours = {address.get("AllocationId") for address in addresses}
+        return f"{self.account.deployment}-nat" if ours.issuperset(held) else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         answer = self.account.create(
@@ -168,7 +212,7 @@ class NatGateway(Kind):
                 seen=f"{seen['State']}: {seen.get('FailureCode', '')} {seen.get('FailureMessage', '')}".strip(),
                 remedy="mend what the message names and run the step again",
             )
-        return self._found(seen)
+        return self._found(seen, found.attributes["name"])
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_nat_gateway, NatGatewayId=found.id)
@@ -186,11 +230,10 @@ class NatGateway(Kind):
             describe=lambda seen: seen["State"],
         )
 
-    def _found(self, item: Mapping[str, Any]) -> Found:
-        gateway = item["NatGatewayId"]
+    def _found(self, item: Mapping[str, Any], name: str, lost: Mapping[str, Any] = MappingProxyType({})) -> Found:
         addresses = [a["AllocationId"] for a in item.get("NatGatewayAddresses", []) if a.get("AllocationId")]
         spec = {"subnet": item["SubnetId"], "elastic_ip": addresses[0] if addresses else None}
-        return self.found(name_of(item, gateway), gateway, spec, ready=item["State"] == "available")
+        return self.found(name, item["NatGatewayId"], spec, ready=item["State"] == "available", **lost)
 
 
 class RouteTable(Kind):
@@ -201,8 +244,9 @@ class RouteTable(Kind):
     # The parameter that names a route's target, by the beginning of the target's id.
     _TARGETS: Mapping[str, str] = {"igw": "GatewayId", "vgw": "GatewayId", "nat": "NatGatewayId", "i": "InstanceId"}
 
-    def find(self) -> Iterable[Found]:
-        for item in self.pages("describe_route_tables", "RouteTables", Filters=self.account.ours()):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_route_tables", "RouteTables")
+        for item, table, name, lost in self.claimed(every, "RouteTableId", vpcs):
             links = [link for link in item["Associations"] if link.get("SubnetId")]
             routes = [
                 {"destination": route["DestinationCidrBlock"], "target": self._target(route)}
@@ -216,13 +260,21 @@ class RouteTable(Kind):
                 "propagating": [gateway["GatewayId"] for gateway in item.get("PropagatingVgws", [])],
             }
             associations = {link["SubnetId"]: link["RouteTableAssociationId"] for link in links}
-            table = item["RouteTableId"]
             learned = [
                 route["DestinationCidrBlock"]
                 for route in item["Routes"]
                 if route.get("Origin") == "EnableVgwRoutePropagation" and route.get("State") == "active"
             ]
-            yield self.found(name_of(item, table), table, spec, associations=associations, learned=sorted(learned))
+            yield self.found(name, table, spec, associations=associations, learned=sorted(learned), **lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the subnets that it serves, as each is served by one table."""
+        served = [link["SubnetId"] for link in item["Associations"] if link.get("SubnetId")]
+        if item["VpcId"] not in vpcs or not served:
+            return ""
+        subnets = {subnet["CidrBlock"] for subnet in self.pages("describe_subnets", "Subnets", SubnetIds=served)}
+        kind = _kind_of(self.account.params, subnets)
+        return kind and f"{self.account.deployment}-{kind}"
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         answer = self.account.create(
@@ -291,3 +343,9 @@ class RouteTable(Kind):
     def _target(route: Mapping[str, Any]) -> str:
         words = ("NatGatewayId", "GatewayId", "InstanceId", "NetworkInterfaceId", "TransitGatewayId")
         return str(next((route[word] for word in words if route.get(word)), ""))
+
+
+def _kind_of(params: Params, ranges: set[str]) -> str:
+    """``public`` or ``private``, whichever subnets have these ranges; empty if neither. Pure."""
+    kinds = zip(("public", "private"), aws_subnets(params), strict=True)
+    return next((kind for kind, wanted in kinds if ranges <= set(wanted)), "")

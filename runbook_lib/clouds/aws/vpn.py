@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
 from ... import events
 from ...errors import CloudError
 from ...resources import Found
+from ...topology.network import TUNNELS
 from ..base import Secret
 from .account import Account
-from .kind import Kind, name_of
+from .kind import Kind, in_state
 
 _LARGEST_SHORT_ASN = 2_147_483_647
 
@@ -22,14 +24,21 @@ class VpnGateway(Kind):
 
     name = "vpn_gateway"
 
-    def find(self) -> Iterable[Found]:
-        states = self.account.ours(state=["pending", "available"])
-        for item in self.pages("describe_vpn_gateways", "VpnGateways", Filters=states):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_vpn_gateways", "VpnGateways", Filters=in_state("pending", "available"))
+        for item, id, name, lost in self.claimed(every, "VpnGatewayId", vpcs):
             # One that is on its way in counts as attached: `wait` sees it arrive.
-            links = {a["VpcId"]: a["State"] for a in item.get("VpcAttachments", []) if a["State"].startswith("attach")}
-            spec = {"asn": item.get("AmazonSideAsn"), "vpc": next(iter(links), None)}
-            ready = "attaching" not in links.values()
-            yield self.found(name_of(item, item["VpnGatewayId"]), item["VpnGatewayId"], spec, ready=ready)
+            links = _attached(item)
+            spec = {"asn": item.get("AmazonSideAsn"), "vpc": links[0] if links else None}
+            ready = "attaching" not in [a["State"] for a in item.get("VpcAttachments", [])]
+            yield self.found(name, id, spec, ready=ready, **lost)
+
+    def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
+        return all(vpc in vpcs for vpc in _attached(item))
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By its VPC, which has one at most."""
+        return f"{self.account.deployment}-vgw" if _attached(item) and self.fits(item, vpcs) else ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         tags = self.account.tagged("vpn-gateway", name)
@@ -72,12 +81,20 @@ class CustomerGateway(Kind):
 
     name = "customer_gateway"
 
-    def find(self) -> Iterable[Found]:
-        states = self.account.ours(state=["pending", "available"])
-        for item in self.pages("describe_customer_gateways", "CustomerGateways", Filters=states):
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_customer_gateways", "CustomerGateways", Filters=in_state("pending", "available"))
+        for item, id, name, lost in self.claimed(every, "CustomerGatewayId"):
             asn = item.get("BgpAsn") or item.get("BgpAsnExtended") or 0
             spec = {"asn": int(asn), "address": item["IpAddress"]}
-            yield self.found(name_of(item, item["CustomerGatewayId"]), item["CustomerGatewayId"], spec)
+            yield self.found(name, id, spec, **lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the connection that leads to it, which is called the same."""
+        states = self.account.ours(state=["pending", "available"])
+        for connection in self.pages("describe_vpn_connections", "VpnConnections", Filters=states):
+            if connection["CustomerGatewayId"] == item["CustomerGatewayId"]:
+                return _by_tunnels(self.account.deployment, connection)
+        return ""
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         number = "BgpAsn" if spec["asn"] <= _LARGEST_SHORT_ASN else "BgpAsnExtended"
@@ -111,9 +128,17 @@ class VpnConnection(Kind):
         super().__init__(account)
         self._told: set[str] = set()
 
-    def find(self) -> Iterable[Found]:
-        states = self.account.ours(state=["pending", "available"])
-        return map(self._found, self.pages("describe_vpn_connections", "VpnConnections", Filters=states))
+    def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
+        every = self.pages("describe_vpn_connections", "VpnConnections", Filters=in_state("pending", "available"))
+        for item, _, name, lost in self.claimed(every, "VpnConnectionId", vpcs):
+            yield self._found(item, name, lost)
+
+    def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
+        """By the addresses inside its tunnels, on a gateway that is attached to our VPC."""
+        gateways = self.pages("describe_vpn_gateways", "VpnGateways", VpnGatewayIds=[item["VpnGatewayId"]])
+        if not any(vpc in vpcs for gateway in gateways for vpc in _attached(gateway)):
+            return ""
+        return _by_tunnels(self.account.deployment, item)
 
     def create(self, name: str, spec: Mapping[str, Any]) -> Found:
         tunnels = [
@@ -158,18 +183,19 @@ class VpnConnection(Kind):
                 seen=seen["State"],
                 remedy="run the step again: it makes another",
             )
-        return self._found(seen)
+        return self._found(seen, found.attributes["name"])
 
     def destroy(self, found: Found) -> None:
         self.account.remove(self.ec2.delete_vpn_connection, VpnConnectionId=found.id)
 
         def look() -> str:
-            items = self.pages("describe_vpn_connections", "VpnConnections", Filters=self.account.ours())
-            return next((item["State"] for item in items if item["VpnConnectionId"] == found.id), "deleted")
+            named = [{"Name": "vpn-connection-id", "Values": [found.id]}]
+            items = self.pages("describe_vpn_connections", "VpnConnections", Filters=named)
+            return next((str(item["State"]) for item in items), "deleted")
 
         self.account.until(look, lambda state: state == "deleted", f"{found.key} to be deleted")
 
-    def _found(self, item: Mapping[str, Any], name: str = "") -> Found:
+    def _found(self, item: Mapping[str, Any], name: str, lost: Mapping[str, Any] = MappingProxyType({})) -> Found:
         connection = item["VpnConnectionId"]
         tunnels = tunnels_of(item.get("CustomerGatewayConfiguration", ""))
         spec: dict[str, Any] = {
@@ -177,7 +203,7 @@ class VpnConnection(Kind):
             "customer_gateway": item["CustomerGatewayId"],
             "tunnels": [{"inside_cidr": inside} for inside, _, _ in tunnels],
         }
-        attributes: dict[str, Any] = {"ready": item["State"] == "available"}
+        attributes: dict[str, Any] = {"ready": item["State"] == "available", **lost}
         telemetry = {entry["OutsideIpAddress"]: entry for entry in item.get("VgwTelemetry", [])}
         for number, (_, address, key) in enumerate(tunnels, start=1):
             attributes |= {f"address_{number}": address, f"key_{number}": key}
@@ -188,13 +214,25 @@ class VpnConnection(Kind):
                 f"detail_{number}": seen.get("StatusMessage", ""),
             }
             attributes |= {f"routes_{number}": seen.get("AcceptedRouteCount", 0)}
-        return self.found(name or name_of(item, connection), connection, spec, **attributes)
+        return self.found(name, connection, spec, **attributes)
 
     def _tell(self, name: str, key: str) -> None:
         """Tell the recorder of a key, once, as connections are looked at again and again."""
         if key not in self._told:
             self._told.add(key)
             events.emit(events.SECRET, must_arrive=True, name=name, value=key)
+
+
+def _by_tunnels(deployment: str, connection: Mapping[str, Any]) -> str:
+    """What a connection is called, by the addresses inside its tunnels; empty if they are not ours. Pure."""
+    insides = [inside for inside, _, _ in tunnels_of(connection.get("CustomerGatewayConfiguration", ""))]
+    letters = (letter for number, letter in enumerate("ab") if insides == list(TUNNELS[2 * number : 2 * number + 2]))
+    return next((f"{deployment}-gcp-{letter}" for letter in letters), "")
+
+
+def _attached(gateway: Mapping[str, Any]) -> list[str]:
+    """VPCs that a virtual private gateway is attached to, or on its way to."""
+    return [a["VpcId"] for a in gateway.get("VpcAttachments", []) if a["State"].startswith("attach")]
 
 
 def tunnels_of(configuration: str) -> list[tuple[str, str, Secret]]:

@@ -15,7 +15,19 @@ from ..base import Image, unique
 from ..recent import PATIENCE, Patience, Recent
 from . import preflight
 from .api import Api, is_missing, is_there
-from .kinds import KINDS, PEERING, PEERING_FIELDS, STARTING, Kind, belongs, plain, secrets, to_found, to_peering
+from .kinds import (
+    KINDS,
+    PEERING,
+    PEERING_FIELDS,
+    STARTING,
+    Kind,
+    belongs,
+    is_unmarked,
+    plain,
+    secrets,
+    to_found,
+    to_peering,
+)
 
 __all__ = ["Gcp", "connect"]
 
@@ -178,7 +190,11 @@ class Gcp:
         return answer
 
     def _list(self, kind: Kind) -> list[Found]:
-        every = [message for message in self.named(kind) if belongs(message, self.params.deployment)]
+        every = [
+            message
+            for message in self.named(kind)
+            if belongs(message, self.params.deployment) or is_unmarked(kind.name, message, self.params)
+        ]
         found = [to_found(kind.name, message) for message in every]
         if kind.name == "router":
             found += [self._with_sessions(peering) for message in every if (peering := to_peering(message))]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from ...bootstrap import written_for
+from ...params import Params
 from ...resources import Found
+from ...topology.names import is_ours
 from ..base import Secret
 
 Scope = Literal["global", "region", "zone"]
@@ -65,6 +68,26 @@ def belongs(message: Any, deployment: str) -> bool:
         return False
     labels = getattr(message, "labels", {})
     return bool(labels.get("deployment") == deployment or message.description == f"deployment={deployment}")
+
+
+def is_unmarked(kind: str, message: Any, params: Params) -> bool:
+    """Whether a listed resource is this deployment's though its description or label was taken away.
+
+    It has exactly our name, and what stays as it was made is ours: an instance's script, or the network of a firewall
+    rule or router, which may be any if the deployment was given one. Other kinds cannot lose their descriptions.
+    """
+    owner = getattr(message, "labels", {}).get("deployment", "")
+    if owner or message.description.startswith("deployment="):
+        return False
+    if not is_ours(params.deployment, f"gcp:{kind}", message.name):
+        return False
+    if kind == "instance":
+        scripts = [item.value for item in message.metadata.items if item.key == "startup-script"]
+        node = message.name.removeprefix(f"{params.deployment}-")
+        return any(written_for(script) == (params.deployment, node) for script in scripts)
+    if kind not in ("firewall", "router"):
+        return False
+    return bool(params.network_state) or message.network.endswith(f"/{params.deployment}-network")
 
 
 def to_found(kind: str, message: Any) -> Found:
