@@ -49,7 +49,7 @@ from runbook_lib.lease import held
 from runbook_lib.params import Params
 with held(aws.connect(Params(**json.loads(sys.argv[1]))).lock, "00_provision", sys.argv[2], seconds=float(sys.argv[3])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -67,7 +67,7 @@ class Gate:
         if call.action == self.hold:
             self.hold = ""
             self.there.set()
-            assert self.go.wait(60)
+            assert self.go.wait(300)
         return serve()
 
 
@@ -108,6 +108,12 @@ def operator(script: str, params: Params, *words: str) -> Iterator[subprocess.Po
         process.communicate()
 
 
+def reached(gate: Gate, other: subprocess.Popen[str]) -> None:
+    """Wait until another process is held back at the gate."""
+    wait.until(lambda: gate.there.is_set() or other.poll() is not None, bool, what="the other to come", timeout=300)
+    assert gate.there.is_set(), other.communicate()
+
+
 def key_pairs(site: Site) -> list[str]:
     """Names of all key pairs, as the API has them."""
     return [pair["KeyName"] for pair in site.clouds.aws._account.ec2.describe_key_pairs()["KeyPairs"]]  # type: ignore[attr-defined]
@@ -124,8 +130,8 @@ def test_while_one_works_another_is_told_who_and_since_when(params: Params, gate
     gate.hold = "ec2:CreateVpc"
     site = open_site(params)
     plan = site.plan("00_provision")
-    with operator(OPERATOR, params, "60") as other:
-        assert gate.there.wait(60)
+    with operator(OPERATOR, params, "600") as other:
+        reached(gate, other)
         with pytest.raises(LockError, match="demo is being changed by somebody else") as raised:
             site.apply(plan)
         told = str(raised.value)
@@ -134,7 +140,7 @@ def test_while_one_works_another_is_told_who_and_since_when(params: Params, gate
         assert "run the step again when that has ended" in told
         assert site.left()[-1] == "aws:key_pair:demo-lock", "somebody is at work: something is left"
         gate.go.set()
-        assert other.wait(60) == 0, other.communicate()
+        assert other.wait(300) == 0, other.communicate()
     assert gate.calls.count("ec2:CreateVpc") == 1
 
     with pytest.raises(Exception, match="out of date") as outdated:
@@ -149,13 +155,13 @@ def test_while_one_works_another_is_told_who_and_since_when(params: Params, gate
 
 def test_who_was_killed_is_followed_at_once_and_leaves_no_lock(params: Params, gate: Gate) -> None:
     gate.hold = "ec2:CreateVpc"
-    with operator(OPERATOR, params, "60") as other:
-        assert gate.there.wait(60)
+    with operator(OPERATOR, params, "600") as other:
+        reached(gate, other)
         other.send_signal(signal.SIGKILL)
-        other.wait(60)
+        other.wait(300)
         gate.go.set()
     site = open_site(params)
-    wait.until(lambda: vpcs(site), bool, what="the call that was under way", timeout=30)
+    wait.until(lambda: vpcs(site), bool, what="the call that was under way", timeout=120)
     assert "demo-lock" in key_pairs(site)
     site.apply(site.plan("00_provision"))
     assert site.plan("00_provision").work == ()
@@ -165,8 +171,8 @@ def test_who_was_killed_is_followed_at_once_and_leaves_no_lock(params: Params, g
 
 def test_who_stood_still_for_too_long_does_nothing_more(params: Params, gate: Gate) -> None:
     gate.hold = "ec2:CreateVpc"
-    with operator(OPERATOR, params, "6") as other:
-        assert gate.there.wait(60)
+    with operator(OPERATOR, params, "12") as other:
+        reached(gate, other)
         other.send_signal(signal.SIGSTOP)
         gate.go.set()  # what it had asked for is done, and answered
         site = open_site(params)
@@ -175,10 +181,10 @@ def test_who_stood_still_for_too_long_does_nothing_more(params: Params, gate: Ga
             return site.apply(site.plan("00_provision")).created > 0
 
         # Refused as long as the other might be alive.
-        wait.until(take_over, bool, what="the lock to run out", timeout=60, tolerate=(LockError,))
+        wait.until(take_over, bool, what="the lock to run out", timeout=300, tolerate=(LockError,))
         count = len(gate.calls)
         other.send_signal(signal.SIGCONT)
-        assert other.wait(60) == 1
+        assert other.wait(300) == 1
         assert "no longer yours to change" in other.communicate()[1]
         assert set(gate.calls[count:]) <= {"ec2:DeleteKeyPair"}, "it may clear its own lock away, by its id"
     assert site.plan("00_provision").work == ()
@@ -196,7 +202,7 @@ def test_who_is_ended_or_interrupted_takes_the_lock_down(params: Params, number:
         assert posted is not None
         assert origin.process_ended(posted.facts["Process"]) is False
         other.send_signal(number)
-        assert other.wait(60) == -number
+        assert other.wait(300) == -number
         assert origin.process_ended(posted.facts["Process"]) is True
     assert lock.look() is None
 
@@ -212,16 +218,16 @@ def test_of_many_who_find_a_stale_lock_one_gets_it(params: Params, gate: Gate) -
 
     def take(number: int) -> str:
         lock = aws.connect(params).lock
-        together.wait(60)
+        together.wait(300)
         try:
             with held(lock, f"taker {number}", KEY, tell=told.append) as lease:
-                done.wait(60)
+                done.wait(300)
                 lease.check()
                 posted = lock.look()
                 assert posted is not None
                 return posted.facts["Step"]
         except LockError as error:
-            done.wait(60)
+            done.wait(300)
             return str(error.message)
 
     with ThreadPoolExecutor(8) as pool:
@@ -274,7 +280,7 @@ def test_a_lock_that_somebody_removed_is_lost_and_its_successor_stays(params: Pa
                 return str(error.seen)
             return ""
 
-        assert "taken over or removed" in wait.until(lost, bool, what="the loss to be noticed", timeout=30)
+        assert "taken over or removed" in wait.until(lost, bool, what="the loss to be noticed", timeout=120)
     posted = lock.look()
     assert posted is not None
     assert (posted.id, posted.facts["Holder"]) == (other, "another@here")
@@ -286,7 +292,7 @@ def test_the_lock_is_renewed_and_says_what_is_done(params: Params) -> None:
         first = lock.look()
         assert first is not None
         assert (first.facts["Deployment"], first.facts["Step"], lease_of(first.facts)) == ("demo", "03_traefik", 6)
-        later = wait.until(lock.look, lambda now: now != first, what="a renewal", timeout=30)
+        later = wait.until(lock.look, lambda now: now != first, what="a renewal", timeout=120)
         assert later is not None
         assert {name for name in first.facts if first.facts[name] != later.facts[name]} == {"Renewed"}
 
