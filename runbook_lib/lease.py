@@ -167,11 +167,13 @@ def _acquire(lock: Lock, step: str, public_key: str, seconds: float, tell: Calla
     }
 
     def attempt() -> Lease | None:
-        begun = _now()
-        if id := lock.post(public_key, {**facts, "Renewed": _time()}):
-            return Lease(lock, id, facts, seconds, begun)
-        standing = lock.look()
-        if standing is not None:
+        for _ in range(2):  # once more at once: to watch a holder may take longer than all of this waits
+            begun = _now()
+            if id := lock.post(public_key, {**facts, "Renewed": _time()}):
+                return Lease(lock, id, facts, seconds, begun)
+            standing = lock.look()
+            if standing is None:
+                return None
             _make_way(lock, standing, step, tell)
         return None
 
