@@ -79,7 +79,7 @@ class Accounts:
         """One thing as the operator sees it; of its kind alone is asked, as this is done hundreds of times."""
         kind, operator = key.split(":")[1], self.operator[cloud]
         owner = OWNERS.get(kind, kind)
-        found = operator._kinds[owner].find(operator.vpcs()) if cloud == "aws" else operator._list(GCP_KINDS[owner])  # type: ignore[attr-defined]
+        found = operator._kinds[owner].find(frozenset()) if cloud == "aws" else operator._list(GCP_KINDS[owner])  # type: ignore[attr-defined]
         return next((thing for thing in found if thing.key == key), None)
 
     def give(self, cloud: CloudName, actions: Iterable[str]) -> None:
