@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..resources import OPTIONAL, STEPS, CloudName
-from .table import KINDS, READS, Verb
+from .table import BESIDES, KINDS, READS, Verb
 
 __all__ = ["CHECK", "NAMES", "Use", "needed", "policy", "role", "uses"]
 
@@ -21,6 +21,7 @@ _READ_BY: Mapping[str, tuple[str, ...]] = {
     "read consoles": ("01_bootstrap",),
     "doctor": (CHECK,),
 }
+_CHANGING = ("00_provision", "01_bootstrap", "03_traefik", "04_test", "05_teardown", "06_resilience")
 # Which kinds a step makes, brings in line and replaces; and which it destroys. ``None`` is every kind.
 _MAKES: Mapping[str, tuple[str, ...] | None] = {
     "00_provision": None,
@@ -121,6 +122,9 @@ def _rows(cloud: CloudName) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for purpose, actions in READS[cloud].items():
         for action in actions:
             yield action, purpose, _READ_BY[purpose]
+    for purpose, actions in BESIDES[cloud].items():
+        for action in actions:
+            yield action, purpose, _CHANGING
     for kind, verbs in KINDS[cloud].items():
         for verb, actions in verbs.items():
             for action in actions:

@@ -70,6 +70,22 @@ READS: Mapping[CloudName, Mapping[str, Actions]] = {
     },
 }
 
+# What every change of a deployment needs besides, or may need: the key pair that keeps other operators out, tags that
+# somebody took off (what an instance was made with tells whose it is), and who holds on to what should go.
+BESIDES: Mapping[CloudName, Mapping[str, Actions]] = {
+    "aws": {
+        "keep others out": ("ec2:ImportKeyPair", "ec2:CreateTags", "ec2:DeleteKeyPair"),
+        "put tags back": (
+            "ec2:CreateTags",
+            "ec2:DescribeInstanceAttribute",
+            "iam:TagInstanceProfile",
+            "iam:TagRole",
+        ),
+        "name what holds on": ("ec2:DescribeNetworkInterfaces",),
+    },
+    "gcp": {},
+}
+
 _TAGGED = "ec2:CreateTags"  # tags that come with a creation
 _GLOBAL, _REGION, _ZONE = (f"compute.{scope}Operations.get" for scope in ("global", "region", "zone"))
 _POLICY = "compute.networks.updatePolicy"  # what hangs on a network changes what it lets through

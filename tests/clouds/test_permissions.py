@@ -19,7 +19,7 @@ from runbook_lib.lab.ec2 import Ec2
 from runbook_lib.lab.gce import Gce
 from runbook_lib.params import Params
 from runbook_lib.permissions import policy, role
-from runbook_lib.permissions.table import KINDS, READS
+from runbook_lib.permissions.table import BESIDES, KINDS, READS
 from runbook_lib.plan import plan
 from runbook_lib.provision import absent, apply, destroy_all
 from runbook_lib.resources import CloudName, Found, Resource, resolve
@@ -267,6 +267,29 @@ def test_one_permission_less_is_named_with_a_remedy(trials: Trials, cloud: str, 
     assert error is not None, f"{purpose} works without {action}"
     assert action in error.remedy
     assert "runbook permissions" in error.remedy
+
+
+@pytest.mark.parametrize("action", BESIDES["aws"]["keep others out"])
+def test_the_lock_needs_what_stands_for_it(accounts: Accounts, trials: Trials, action: str) -> None:
+    lock = accounts.member.lock
+    assert lock is not None
+    look, own = ["ec2:DescribeKeyPairs"], BESIDES["aws"]["keep others out"]
+
+    def hold() -> None:
+        if (posted := lock.post(KEY, {"Holder": "me"})) is not None:
+            lock.renew(posted, {"Holder": "me"})
+            lock.remove(posted)
+
+    accounts.give("aws", [*look, *own])
+    hold()
+    assert lock.look() is None
+    accounts.give("aws", [*look, *(one for one in own if one != action)])
+    with pytest.raises(CloudError) as raised:
+        hold()
+    assert action in raised.value.remedy
+    accounts.give("aws", [*look, *own])
+    if left := lock.look():
+        lock.remove(left.id)
 
 
 @pytest.mark.usefixtures("trials")
