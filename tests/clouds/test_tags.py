@@ -104,7 +104,9 @@ def test_an_instance_that_lost_all_its_tags_is_the_same_one_again(both: Both) ->
     key = "aws:instance:blue-server-aws-consul-1"
     before = both.make()[key]
     both.strip(before, "Name", "Deployment", "ScriptDigest", "Role", "Consul")
-    assert both.work() == {key: ("change", "differs in tags; lost its tags")}
+    assert both.work() == {
+        key: ("change", "tags.Role is unset, not consul; tags.Consul is unset, not server; lost its tags")
+    }
     assert both.make()[key] == before
 
 
@@ -121,11 +123,11 @@ def test_what_says_whose_they_are_is_put_back_in_gcp(both: Both) -> None:
     bare = {**where, "instances_set_labels_request_resource": {"label_fingerprint": now.label_fingerprint}}
     api.change("gcp instance", api.client("InstancesClient").set_labels_unary, bare)
     assert both.clouds.inventory().keys() == before.keys()
-    differs = ("change", "differs in description")
+    differs = ("change", "description is mine, not deployment=blue")
     assert both.work() == {
         "gcp:firewall:blue-rpc": differs,
         "gcp:router:blue-vpn": differs,
-        bastion.key: ("change", "differs in labels"),
+        bastion.key: ("change", "labels.deployment is unset, not blue; labels.role is unset, not bastion"),
     }
     both.make()
     assert both.work() == {}

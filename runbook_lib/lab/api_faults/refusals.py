@@ -93,7 +93,7 @@ def applies(fault: Fault, call: Call) -> bool:
     if call.cloud == "gcp":
         return True
     if fault == "stale":
-        return bool(parameter(call, "Filter.1.Name"))
+        return call.action not in _UNKNOWN or not parameter(call, _UNKNOWN[call.action][1])
     if fault == "unknown":
         return bool(parameter(call, _UNKNOWN[call.action][1]))
     return fault != "failed" or bool(parameter(call, "NatGatewayId.1"))
