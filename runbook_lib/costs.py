@@ -1,7 +1,9 @@
 """What it costs to leave things as they are, by list prices. Pure.
 
 Not counted: traffic, what AWS may charge for the addresses of VPN connections' ends, taxes and discounts. Prices are US
-dollars without commitments, for us-west-2 and europe-west1; other regions differ, mostly by less than a third.
+dollars without commitments, for us-west-2 and europe-west1; other regions differ, mostly by less than a third. They are
+the figures that were commonly quoted in 2025, not read off a price list on a certain day: an order of magnitude for
+whoever must decide whether to hurry. The pages named are where today's stand.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ from dataclasses import dataclass
 
 from .resources import Found
 
-AS_OF = "2026-06"  # when the price lists below were read
 MONTH = 730.0  # hours, as both clouds count
 
-# An hour of one thing: aws.amazon.com/vpc/pricing (NAT gateway, public address), aws.amazon.com/vpn/pricing,
+# An hour of one thing; see aws.amazon.com/vpc/pricing (NAT gateway, public address), aws.amazon.com/vpn/pricing,
 # cloud.google.com/network-connectivity/docs/vpn/pricing.
 HOURLY: Mapping[str, tuple[str, float]] = {
     "aws:nat_gateway": ("NAT gateway", 0.045),
@@ -22,7 +23,7 @@ HOURLY: Mapping[str, tuple[str, float]] = {
     "aws:vpn_connection": ("site-to-site VPN connection", 0.05),
     "gcp:vpn_tunnel": ("HA VPN tunnel", 0.05),
 }
-# An hour of a running instance: aws.amazon.com/ec2/pricing/on-demand (Linux), cloud.google.com/compute/all-pricing.
+# An hour of a running instance; see aws.amazon.com/ec2/pricing/on-demand (Linux), cloud.google.com/compute/all-pricing.
 INSTANCES: Mapping[str, float] = {
     "t3.nano": 0.0052,
     "t3.micro": 0.0104,
@@ -71,7 +72,7 @@ def summary(found: Mapping[str, Found]) -> str:
     hourly = sum(cost.hourly for cost in costs if cost.hourly is not None)
     unknown = sorted({cost.what for cost in costs if cost.hourly is None})
     more = f", besides what is not in this list: {'; '.join(unknown)}" if unknown else ""
-    return f"what is left costs {hourly:.3f} USD an hour, {hourly * MONTH:.0f} a month (list prices of {AS_OF}){more}"
+    return f"what is left costs {hourly:.3f} USD an hour, {hourly * MONTH:.0f} a month (list prices, roughly){more}"
 
 
 def _cost(key: str, thing: Found) -> Cost | None:

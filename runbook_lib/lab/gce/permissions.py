@@ -1,4 +1,7 @@
-"""What each method of the API demands of its caller, from the pages of Google's reference ("IAM permissions"); pure.
+"""What each method of the API demands of its caller, as Google's reference has it ("IAM permissions"); pure.
+
+Not every page of it was at hand: that a VPN gateway uses its network, a route its instance, and that subnetworks and
+routers change their network's policy is from memory.
 
 Most methods demand one permission, named after collection and verb. What hangs on a network changes what the network
 lets through, and using something of somebody's (a subnetwork, a gateway, a service account) is a permission there.
