@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib import consul, delivery, site, visits
+from runbook_lib import consul, delivery, site, visits, wait
 from runbook_lib.params import Params
 from runbook_lib.plan import Plan
 from runbook_lib.site import Site
@@ -53,11 +53,12 @@ def test_drift_is_shown_and_put_right(operator: Operator, walk: Run) -> None:
     [group] = ec2.describe_security_groups(Filters=mine)["SecurityGroups"]
     opened = {"IpProtocol": "tcp", "FromPort": 23, "ToPort": 23, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[opened])
-    operator.google("Firewalls").delete(project=PROJECT, firewall=f"{DEPLOYMENT}-ping").result()
+    operator.google("Firewalls").delete_unary(project=PROJECT, firewall=f"{DEPLOYMENT}-ping")
     [web] = operator.nodes("gcp-test-2")
-    operator.google("Instances").delete(project=PROJECT, zone=web["zone"], instance=web["name"]).result()
+    operator.google("Instances").delete_unary(project=PROJECT, zone=web["zone"], instance=web["name"])
     [traefik] = operator.nodes("aws-traefik-1")
     ec2.delete_tags(Resources=[traefik["id"]], Tags=[{"Key": "Role"}])
+    wait.until(lambda: operator.nodes("gcp-test-2"), lambda seen: not seen, what="the instance to be gone", timeout=60)
 
     assert planned(operator) == {
         f"{DEPLOYMENT}-web": ("change", "ingress has tcp 23 23 0.0.0.0/0 besides"),
