@@ -42,8 +42,10 @@ with site.alone(plan.step, seconds=float(sys.argv[2])):
     apply(plan, site.clouds)
 """
 # One that holds the lock and does nothing.
+# What a shell starts in the background ignores Ctrl-C, and hands that on.
 IDLER = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from runbook_lib.clouds import aws
 from runbook_lib.lease import held
 from runbook_lib.params import Params
