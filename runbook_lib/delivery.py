@@ -120,7 +120,8 @@ def until_booted(access: Access, host: Host) -> None:
             resource=host.name,
             expected=FINISHED,
             seen="\n".join([said, *console_end(access.console(host))]),
-            remedy="mend what the console output tells, and run the step again after replacing the instance",
+            remedy="mend what the console output tells. If that changes its boot script, the next run replaces the"
+            f" instance; if not, end {host.id} in {host.cloud} by hand, and the next run makes it anew",
         )
 
 

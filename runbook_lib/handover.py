@@ -7,6 +7,7 @@ for whom is decided by ``rollout``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from . import consul, delivery, traefik, wait
 from .access import Access
@@ -64,7 +65,6 @@ class Handover:
         """
         host = self._known(found)
         self._access.wait_for([host])
-        delivery.until_booted(self._access, host)
         delivery.deliver(self._access, [host])
         servers = self._others(host, "consul")
         if not servers:
@@ -141,18 +141,16 @@ class Handover:
         )
 
     def _until_idle(self, host: Host) -> None:
-        """Until nobody is connected to a web server that nobody is led to; one that is down has no visitors."""
-        try:
+        """Until nobody is connected to a web server that nobody is led to; one that does not answer has no visitors."""
+        with suppress(AccessError):
             wait.until(
                 lambda: self._access.run(host, _CONNECTED).stdout.split("\n")[:-1],
                 lambda lines: not lines,
                 what=f"the last visitors of {host.name}",
                 timeout=self._access.params.timeout,
                 describe=lambda lines: f"{len(lines)} connections",
+                remedy=f"on {host.name}: {_CONNECTED}",
             )
-        except AccessError:
-            if self._counts_on(host):
-                raise
 
 
 def _alive(members: Iterable[consul.Member]) -> set[str]:

@@ -119,7 +119,7 @@ class Site:
         A step that comes after another with something to do may find more, or less, once that one has run.
         """
         found = self.found()
-        steps = [step for step in STEPS[:-1] if self.topology.step(step) or step == TESTING]
+        steps = [step for step in STEPS if self.topology.step(step)]
         return tuple(provision.plan(self.topology, found, step, alone=False) for step in steps)
 
     def approve(self, plan: Plan) -> None:

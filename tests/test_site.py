@@ -125,3 +125,10 @@ def test_a_teardown_goes_as_far_as_it_can_and_says_what_holds_it_and_what_the_re
     site.apply(site.plan("05_teardown"))
     assert site.left() == ()
     site.close()
+
+
+def test_all_steps_are_planned_at_once_but_no_test_that_is_not_wanted(params: Params) -> None:
+    steps = [plan.step for plan in open_site(params).plans()]
+    assert steps == ["00_provision", "01_bootstrap", "03_traefik", "04_test"]
+    without = open_site(params.model_copy(update={"test": False})).plans()
+    assert [plan.step for plan in without] == steps[:-1]
