@@ -20,10 +20,10 @@ def explain(name: str, wanted: Any, seen: Any) -> str:
     """
     if name == "script_digest":
         return "the boot script is another"  # a digest tells nothing more
-    if wanted is None and seen is not None:
+    if wanted is None:
         return f"{name} follows what is made anew"
     if isinstance(wanted, Mapping) and isinstance(seen, Mapping):
-        keys = differences(wanted, seen) or [key for key in wanted if key not in seen]
+        keys = [*differences(wanted, seen), *(key for key in wanted if key not in seen)]
         return "; ".join(explain(f"{name}.{key}", wanted[key], seen.get(key)) for key in keys)
     if isinstance(wanted, (list, tuple)) and isinstance(seen, (list, tuple)):
         return _of_lists(name, wanted, seen)

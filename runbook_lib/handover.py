@@ -11,12 +11,13 @@ from contextlib import suppress
 
 from . import consul, delivery, traefik, wait
 from .access import Access
-from .errors import AccessError
+from .errors import AccessError, WaitTimeout
 from .resources import CloudName, Found, Host
 
 SERVICE = "demo"
 # Lists what is connected to a web server. Kept-alive connections end by themselves after some idle seconds.
 _CONNECTED = "ss -Htn state established '( sport = :80 )'"
+ELECTION = 10.0  # seconds within which a cluster that lives has a leader again
 
 
 class Handover:
@@ -50,8 +51,8 @@ class Handover:
         except AccessError:
             if self._counts_on(host):
                 raise
-        if host.role == "consul":
-            self._until_no_peer(host)
+        if host.role == "consul" and (cluster := self._cluster(host)):
+            self._until_no_peer(host, cluster)
         if host.role == "web":
             for balancer in self._others(host, "traefik"):
                 self._until_led(balancer, host, led=False)
@@ -66,15 +67,15 @@ class Handover:
         host = self._known(found)
         self._access.wait_for([host])
         delivery.deliver(self._access, [host])
-        servers = self._others(host, "consul")
-        if not servers:
-            return  # the only server starts a cluster of its own, which the rest of its step sets up
+        cluster = self._cluster(host) if host.role == "consul" else None
+        if host.role == "consul" and cluster is None:
+            return  # there is none yet, or none any more: the rest of the step sets one up
         consul.until_ready(self._access, [host])
-        if host.role == "consul":
-            self._federate(host, servers[0])
+        if cluster:
+            self._federate(host, cluster)
         if host.role == "traefik":
             traefik.until_up(self._access, [host])
-            for instance in consul.health(self._access, servers[0], SERVICE):
+            for instance in consul.health(self._access, host, SERVICE):
                 if instance.status == "passing":
                     self._until_led(host, instance)
         if host.role == "web":
@@ -105,26 +106,46 @@ class Handover:
         self._access.run(self._bastion(host.cloud), "true")
         return False
 
+    def _cluster(self, host: Host) -> Host | None:
+        """A server of the host's datacenter, another one, that answers for a cluster with a leader; if there is any."""
+        others = self._others(host, "consul")
+
+        def answering() -> Host | None:
+            for server in others:
+                with suppress(AccessError):  # of one that is down, or before anybody may ask
+                    if any(peer.leader for peer in consul.peers(self._access, server)):
+                        return server
+            return None
+
+        try:
+            return wait.until(
+                answering,
+                lambda server: server is not None or not others,
+                what=f"a leader in {host.datacenter}",
+                timeout=min(ELECTION, self._access.params.timeout),
+            )
+        except WaitTimeout:
+            return None
+
     def _bastion(self, cloud: CloudName) -> Host:
         return next(host for host in self._access.hosts if (host.cloud, host.role) == (cloud, "bastion"))
 
-    def _until_no_peer(self, host: Host) -> None:
-        if servers := self._others(host, "consul"):
-            wait.until(
-                lambda: consul.peers(self._access, servers[0]),
-                lambda peers: host.name not in {peer.name for peer in peers},
-                what=f"{servers[0].name} to go on without {host.name}",
-                timeout=self._access.params.timeout,
-                describe=lambda peers: ", ".join(peer.name for peer in peers),
-                remedy=f"on {servers[0].name}: consul operator raft list-peers",
-                tolerate=(AccessError,),  # as during an election, when the one that left led
-            )
+    def _until_no_peer(self, host: Host, server: Host) -> None:
+        wait.until(
+            lambda: consul.peers(self._access, server),
+            lambda peers: host.name not in {peer.name for peer in peers},
+            what=f"{server.name} to go on without {host.name}",
+            timeout=self._access.params.timeout,
+            describe=lambda peers: ", ".join(peer.name for peer in peers),
+            remedy=f"on {server.name}: consul operator raft list-peers",
+            tolerate=(AccessError,),  # as during an election, when the one that left led
+        )
 
     def _federate(self, host: Host, server: Host) -> None:
-        """Into the WAN pool, if its datacenter is in one with the other."""
-        others = [h for h in self._access.hosts if h.role == "consul" and h.cloud != host.cloud]
-        known = {member.datacenter for member in consul.members(self._access, server, wan=True)}
-        if others and others[0].datacenter in known:
+        """Into the WAN pool with those of the other datacenter that are in it and alive; others may be just ending."""
+        alive = {m.address for m in consul.members(self._access, server, wan=True) if m.status == "alive"}
+        there = [h for h in self._access.hosts if h.role == "consul" and h.cloud != host.cloud]
+        if others := [h for h in there if h.private_ip in alive]:
             consul.join_wan(self._access, [host], others)
 
     def _until_led(self, balancer: Host, to: Host | consul.Instance, *, led: bool = True) -> None:
@@ -141,16 +162,20 @@ class Handover:
         )
 
     def _until_idle(self, host: Host) -> None:
-        """Until nobody is connected to a web server that nobody is led to; one that does not answer has no visitors."""
-        with suppress(AccessError):
-            wait.until(
-                lambda: self._access.run(host, _CONNECTED).stdout.split("\n")[:-1],
-                lambda lines: not lines,
-                what=f"the last visitors of {host.name}",
-                timeout=self._access.params.timeout,
-                describe=lambda lines: f"{len(lines)} connections",
-                remedy=f"on {host.name}: {_CONNECTED}",
-            )
+        """Until nobody is connected to a web server that nobody is led to; one that is not reached has no visitors."""
+        try:
+            self._access.run(host, "true")
+        except AccessError:
+            return
+        wait.until(
+            lambda: self._access.run(host, _CONNECTED).stdout.split("\n")[:-1],
+            lambda lines: not lines,
+            what=f"the last visitors of {host.name}",
+            timeout=self._access.params.timeout,
+            describe=lambda lines: f"{len(lines)} connections",
+            remedy=f"on {host.name}: {_CONNECTED}",
+            tolerate=(AccessError,),
+        )
 
 
 def _alive(members: Iterable[consul.Member]) -> set[str]:

@@ -18,6 +18,8 @@ TELNET = {"protocol": "tcp", "low": 23, "high": 23, "source": "0.0.0.0/0"}
         ("cidr", "172.30.3.0/24", "10.0.0.0/8", "cidr is 10.0.0.0/8, not 172.30.3.0/24"),
         ("vpc", "vpc-1", None, "vpc is unset, not vpc-1"),
         ("vpc", None, "vpc-1", "vpc follows what is made anew"),
+        ("vpc", None, None, "vpc follows what is made anew"),
+        ("tags", {"Role": "web", "Consul": "x"}, {"Role": "a"}, "tags.Role is a, not web; tags.Consul is unset, not x"),
         ("dns", True, False, "dns is False, not True"),
         ("ingress", [SSH], [SSH, TELNET], "ingress has tcp 23 23 0.0.0.0/0 besides"),
         ("ingress", [SSH, TELNET], [SSH], "ingress lacks tcp 23 23 0.0.0.0/0"),

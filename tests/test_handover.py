@@ -18,8 +18,13 @@ def host(name: str, role: str) -> Host:
     return Host(name, "aws", role, "us-west-2a", "us-west-2", f"i-{name}", "10.0.0.9", None, "running")
 
 
-HOSTS = (host("bastion-aws", "bastion"), host("server-aws-consul-1", "consul"), host("server-aws-test-1", "web"))
-WEB = HOSTS[2]
+HOSTS = (
+    host("bastion-aws", "bastion"),
+    host("server-aws-consul-1", "consul"),
+    host("server-aws-test-1", "web"),
+    host("server-aws-consul-2", "consul"),
+)
+SERVER, WEB, OTHER = HOSTS[1:]
 
 
 class Silence:
@@ -40,14 +45,15 @@ class Silence:
             raise AccessError(f"{host.name} is not reached", resource=host.name)
 
 
-def retire(monkeypatch: pytest.MonkeyPatch, access: Silence, members: Mapping[str, str]) -> None:
+def retire(monkeypatch: pytest.MonkeyPatch, access: Silence, members: Mapping[str, str], host: Host = WEB) -> None:
     def known(_: Any, host: Host, wan: bool = False) -> tuple[consul.Member, ...]:
         access.answer(host)
         return tuple(consul.Member(n, "10.0.0.9", s, "client", "us-west-2", "1.8.7") for n, s in members.items())
 
     monkeypatch.setattr(consul, "leave", lambda _, host: access.answer(host))
     monkeypatch.setattr(consul, "members", known)
-    Handover(access, lambda: HOSTS, lambda _: WEB).retire(Found("aws:instance:x", WEB.id))  # type: ignore[arg-type]
+    monkeypatch.setattr(consul, "peers", lambda access, host: access.answer(host))
+    Handover(access, lambda: HOSTS, lambda _: host).retire(Found("aws:instance:x", host.id))  # type: ignore[arg-type]
 
 
 def test_one_that_failed_has_left_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +66,7 @@ def test_one_that_serves_and_cannot_be_asked_is_not_ended(monkeypatch: pytest.Mo
 
 
 def test_a_datacenter_in_which_nobody_answers_counts_on_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    access = Silence(WEB.name, "server-aws-consul-1")
+    access = Silence(WEB.name, SERVER.name, OTHER.name)
     retire(monkeypatch, access, {})
     assert "bastion-aws" in access.asked
 
@@ -68,3 +74,9 @@ def test_a_datacenter_in_which_nobody_answers_counts_on_nobody(monkeypatch: pyte
 def test_without_its_bastion_nothing_is_known_of_a_datacenter(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AccessError, match="bastion-aws"):
         retire(monkeypatch, Silence(*(host.name for host in HOSTS)), {})
+
+
+def test_a_server_whose_cluster_never_came_up_is_waited_for_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    access = Silence(SERVER.name, OTHER.name)
+    retire(monkeypatch, access, {}, SERVER)
+    assert access.asked == ["bastion-aws"]

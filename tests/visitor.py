@@ -50,7 +50,6 @@ class Visitors:
         self._healthy: list[tuple[str, str]] = []
         self._checked = threading.Event()
         self.visits: list[Visit] = []
-        self.most = 0
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._check, self._visit, self._visit)]
 
     def __enter__(self) -> Visitors:
@@ -79,7 +78,6 @@ class Visitors:
                     if host.public_ip and self._ask(client, str(host.public_ip), domain)[0]
                 ]
                 self._healthy = found or self._healthy
-                self.most = max(self.most, len(found))
                 if found:
                     self._checked.set()
 

@@ -71,7 +71,7 @@ def test_drift_is_shown_and_put_right(operator: Operator, walk: Run) -> None:
     assert planned(operator) == {}
 
 
-def test_web_servers_come_and_go(deployment: Callable[..., Site], operator: Operator) -> None:
+def test_web_servers_come_and_go(deployment: Callable[..., Site]) -> None:
     with changed(deployment, "04_test", web_servers=5) as (here, plan, visitors):
         assert {(a.verb, a.key.rpartition("-")[2]) for a in plan.work} == {("create", n) for n in "345"}
         webs = here.hosts("web")
@@ -91,10 +91,10 @@ def test_web_servers_come_and_go(deployment: Callable[..., Site], operator: Oper
     [("03_traefik", "domain", "example.org"), ("01_bootstrap", "consul_raft_multiplier", 2)],
 )
 def test_a_changed_configuration_reaches_one_host_after_the_other(
-    deployment: Callable[..., Site], operator: Operator, step: str, parameter: str, value: Any
+    deployment: Callable[..., Site], step: str, parameter: str, value: Any
 ) -> None:
-    kept = {"web_servers": 1} | ({"domain": "example.org"} if parameter != "domain" else {})
-    with changed(deployment, step, **kept, **{parameter: value}) as (here, plan, visitors):
+    others = {"web_servers": 1, "domain": "example.org"}
+    with changed(deployment, step, **{**others, parameter: value}) as (here, plan, visitors):
         assert [action.verb for action in plan.work] == ["replace"] * REPLACED[step]
     assert {visit.server for visit in visitors.visits[-20:]} == {
         visits.server_name(here.params, host) for host in here.hosts("web")
