@@ -55,11 +55,6 @@ class Cost:
     what: str
     hourly: float | None
 
-    @property
-    def monthly(self) -> float | None:
-        """US dollars a month."""
-        return None if self.hourly is None else self.hourly * MONTH
-
 
 def left(found: Mapping[str, Found]) -> tuple[Cost, ...]:
     """What each thing that exists costs; what is free is left out."""

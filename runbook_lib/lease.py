@@ -1,9 +1,10 @@
-"""One operator at a time: whoever changes a deployment holds its lock, on whatever machine that is.
+"""One operator at a time: whoever changes what a deployment has in the clouds holds its lock, on whatever machine.
 
 The lock stands in the deployment's AWS account and region, so that everybody finds it who could change the deployment.
 Its holder renews it; one who cannot do so in time stops of its own accord, some while before anybody may conclude that
-it is dead. So whoever takes over needs no clock but its own: it watches the lock for a whole lease without a renewal.
-On the holder's own machine, a process that has ended is known to have.
+it is dead: only a call that was on its way already goes through. So whoever takes over needs no clock but its own: it
+watches the lock for a whole lease without a renewal. On the holder's own machine, a process that has ended is known to
+have.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def life(facts: Mapping[str, str], now: datetime, ended: Callable[[str], bool]) 
     if ended(facts.get("Process", "")):
         return "dead"
     age = _age(facts, now)
-    return "alive" if age is not None and age < lease_of(facts) else "silent"
+    return "alive" if age is not None and abs(age) < lease_of(facts) else "silent"
 
 
 def lease_of(facts: Mapping[str, str]) -> float:
@@ -174,6 +175,8 @@ def _acquire(lock: Lock, step: str, public_key: str, seconds: float, tell: Calla
             standing = lock.look()
             if standing is None:
                 return None
+            if facts.items() <= standing.facts.items():  # put up by a call whose answer never came
+                return Lease(lock, standing.id, facts, seconds, begun)
             _make_way(lock, standing, step, tell)
         return None
 

@@ -182,10 +182,6 @@ class Site:
         with held as lock, self.clouds.guarded(lock.check):
             yield
 
-    def costs(self) -> tuple[costs.Cost, ...]:
-        """What the deployment costs as it stands, by list prices; what is free is left out."""
-        return costs.left(self.found())
-
     @contextmanager
     def _costing(self, plan: Plan) -> Iterator[None]:
         """Say of a teardown that failed what it costs to leave the rest."""
@@ -199,8 +195,11 @@ class Site:
 
     @contextmanager
     def _locked(self, plan: Plan) -> Iterator[None]:
-        """Be alone, with a plan that is current. Where there is nothing to do, a lock is only put up to clear away one
-        that somebody left."""
+        """Be alone, with a plan that is current.
+
+        Where there is nothing to do, a lock that stands is looked into all the same: one that somebody left is cleared
+        away, and one whose holder is at work says that what was looked at is being changed.
+        """
         if plan.work or (self.clouds.lock is not None and self.clouds.lock.look() is not None):
             with self.alone(plan.step):
                 self._require_current(plan)
@@ -222,8 +221,8 @@ class Site:
                 "the plan is out of date: something was changed since it was made",
                 step=plan.step,
                 resource=(new or old)[0][1],
-                expected="to " + (", ".join(f"{verb} {key}" for verb, key, *_ in old) or "leave it alone"),
-                seen="to " + (", ".join(f"{verb} {key}" for verb, key, *_ in new) or "leave it alone"),
+                expected="to " + (", ".join(map(_said, old)) or "leave it alone"),
+                seen="to " + (", ".join(map(_said, new)) or "leave it alone"),
                 remedy="nothing was done; make the plan again (run its cell), look at it, and apply it",
             )
 
@@ -303,6 +302,12 @@ def open_site(params: Params) -> Site:
 
 def _deeds(plan: Plan) -> set[tuple[str, str, tuple[str, ...], str]]:
     return {(a.verb, a.key, tuple(sorted(a.changes)), a.found.id if a.found else "") for a in plan.work}
+
+
+def _said(deed: tuple[str, str, tuple[str, ...], str]) -> str:
+    verb, key, changes, identity = deed
+    which = ", ".join(filter(None, (*changes, identity)))
+    return f"{verb} {key}" + (f" ({which})" if which else "")
 
 
 def _by_hand(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> interactive.Operation:

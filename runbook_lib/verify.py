@@ -21,6 +21,7 @@ from .errors import AccessError
 from .params import Params
 from .resources import CloudName, Found, Host
 from .site import Site
+from .topology.names import role_name
 from .topology.network import aws_subnets
 from .vpn import tunnels
 
@@ -57,7 +58,7 @@ def network(site: Site) -> Iterator[Check]:
         )
         bastion = found[f"gcp:instance:{dep}-bastion-gcp"].spec
         yield is_true("GCP: the bastion may forward packets", bastion["can_ip_forward"])
-    role = found[f"aws:iam_role:{dep}-ec2-describe-instances"].spec
+    role = found[f"aws:iam_role:{role_name(dep)}"].spec
     yield equal("AWS: instances may only list instances", ["ec2:DescribeInstances"], role["actions"])
 
 
@@ -131,9 +132,7 @@ def _rights(site: Site, cloud: CloudName, names: list[str]) -> Iterator[Check]:
     specs = [found[f"{cloud}:instance:{dep}-{name}"].spec for name in names]
     if cloud == "aws":
         yield equal("aws: the servers' tag", {"server"}, {spec["tags"].get("Consul") for spec in specs})
-        yield equal(
-            "aws: their instance profile", {f"{dep}-ec2-describe-instances"}, {spec["profile"] for spec in specs}
-        )
+        yield equal("aws: their instance profile", {role_name(dep)}, {spec["profile"] for spec in specs})
     else:
         yield equal("gcp: the servers' tag", {("consul-servers",)}, {tuple(spec["tags"]["items"]) for spec in specs})
         scopes = {scope for spec in specs for account in spec["service_accounts"] for scope in account["scopes"]}

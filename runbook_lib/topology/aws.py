@@ -12,6 +12,7 @@ from typing import Any
 from ..bootstrap import digest
 from ..params import Params
 from ..resources import Ref, Resource
+from .names import role_name
 from .network import TUNNELS, ExistingNetwork, aws_subnets, places
 from .nodes import Node
 from .rules import GROUPS, groups, rules
@@ -30,7 +31,7 @@ def resources(
 ) -> Iterator[Resource]:
     """Everything wanted in AWS, given the rendered script of each node's key."""
     dep = params.deployment
-    role = f"{dep}-ec2-describe-instances"
+    role = role_name(dep)
     yield _resource("iam_role", role, {"service": "ec2.amazonaws.com", "actions": ["ec2:DescribeInstances"]})
     yield _resource("instance_profile", role, {"role": Ref(f"aws:iam_role:{role}")})
     yield _resource("key_pair", f"{dep}-operator", {"public_key": " ".join(public_key.split()[:2])})
@@ -154,7 +155,7 @@ def _instance(params: Params, node: Node, script: str, network: ExistingNetwork 
         "script_digest": digest(script),
     }
     if node.role != "bastion":
-        spec["profile"] = _ref("instance_profile", f"{dep}-ec2-describe-instances", "name")
+        spec["profile"] = _ref("instance_profile", role_name(dep), "name")
     # A public address is of use only once the VPC has its gateway.
     after = (f"aws:internet_gateway:{dep}-igw",) if node.public and not network else ()
     return Resource("aws", "instance", f"{dep}-{node.name}", node.step, spec, after)

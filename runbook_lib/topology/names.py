@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from .rules import ARTICLE, HARDENED, groups
 
+_ROLE = "ec2-describe-instances"
 _NUMBERED = r"server-{cloud}-(consul|traefik|test)-[1-9][0-9]?"
 _INSTANCE = rf"bastion-{{cloud}}|{_NUMBERED}"
 _GROUPS = "|".join(groups())
@@ -14,8 +15,8 @@ _RULES = "|".join(dict.fromkeys(rule.name for rule in (*HARDENED, *ARTICLE)))
 
 # What comes behind the deployment's name and a hyphen, as a pattern, by "cloud:kind".
 SUFFIXES: Mapping[str, str] = {
-    "aws:iam_role": "ec2-describe-instances",
-    "aws:instance_profile": "ec2-describe-instances",
+    "aws:iam_role": _ROLE,
+    "aws:instance_profile": _ROLE,
     "aws:key_pair": "operator",
     "aws:vpc": "vpc",
     "aws:internet_gateway": "igw",
@@ -40,6 +41,11 @@ SUFFIXES: Mapping[str, str] = {
     "gcp:firewall": _RULES,
     "gcp:instance": _INSTANCE.format(cloud="gcp"),
 }
+
+
+def role_name(deployment: str) -> str:
+    """The name of the role of a deployment's instances, and of their instance profile."""
+    return f"{deployment}-{_ROLE}"
 
 
 def is_ours(deployment: str, kind: str, name: str) -> bool:

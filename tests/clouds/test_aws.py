@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.clouds import Patience, aws
 from runbook_lib.clouds.aws.access import entries_of, permission_of
 from runbook_lib.clouds.aws.vpn import tunnels_of
-from runbook_lib.errors import CloudError, ParameterError, PrerequisiteError
+from runbook_lib.errors import CloudError, LockError, ParameterError, PrerequisiteError
 from runbook_lib.lab.counts import Counts
 from runbook_lib.params import Params
 from runbook_lib.plan import plan
@@ -323,6 +323,25 @@ def test_the_image_is_looked_up_once_and_a_newer_one_replaces_nothing(lab: Lab) 
     bastion = "aws:instance:blue-bastion-aws"
     found = {**lab.found, **again.inventory()}
     assert [a.verb for a in plan(wanted, found, "00_provision").actions if a.key == bastion] == ["keep"]
+
+
+def test_nothing_at_all_is_made_or_changed_past_a_guard(lab: Lab) -> None:
+    lab.build()
+    built = lab.cloud.inventory() | {GCP_END.key: GCP_END}
+    count = lab.counts.total()
+
+    def stop() -> None:
+        raise LockError("not yours any more")
+
+    lab.cloud.guard(stop)
+    resources = [resource for resource in lab.wanted.resources if resource.cloud == "aws"]
+    for resource in resources:
+        with pytest.raises(LockError):
+            lab.cloud.create(resource, resolve(resource.spec, built))
+        with pytest.raises(LockError):
+            lab.cloud.destroy(built[resource.key])
+    assert lab.counts.total() == count
+    assert {resource.kind for resource in resources} == lab.cloud._kinds.keys()
 
 
 def test_refused_credentials_are_said(lab: Lab, tmp_path: Path) -> None:

@@ -158,3 +158,22 @@ def test_what_is_not_ours_is_left_alone(both: Both) -> None:
     assert seen.keys() == before.keys()
     assert not {found.id for found in seen.values()} & set(others)
     assert both.work() == {}
+
+
+def test_a_name_alone_makes_nothing_ours_where_no_deployment_is(both: Both) -> None:
+    ec2, iam = both.aws._account.ec2, both.aws._account.iam
+
+    def named(kind: str, name: str) -> list[dict[str, Any]]:
+        return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]
+
+    ec2.allocate_address(Domain="vpc", TagSpecifications=named("elastic-ip", "blue-nat"))
+    ec2.create_internet_gateway(TagSpecifications=named("internet-gateway", "blue-igw"))
+    ec2.create_vpn_gateway(Type="ipsec.1", TagSpecifications=named("vpn-gateway", "blue-vgw"))
+    ec2.import_key_pair(KeyName="blue-operator", PublicKeyMaterial=KEY.encode())
+    iam.create_role(RoleName="blue-ec2-describe-instances", AssumeRolePolicyDocument="{}")
+    assert both.clouds.inventory() == {}
+
+
+def test_a_connection_that_is_on_no_virtual_private_gateway_is_not_ours(both: Both) -> None:
+    other = {"VpnConnectionId": "vpn-1", "TransitGatewayId": "tgw-1", "State": "available", "Tags": []}
+    assert both.aws._kinds["vpn_connection"].claimed([other], "VpnConnectionId", frozenset({"vpc-1"})) == []

@@ -141,7 +141,7 @@ class Aws:
             if proceed and not event_name.rpartition(".")[2].startswith(READS):
                 proceed()
 
-        for client in (self._account.ec2, self._account.iam):
+        for client in (self._account.ec2, self._account.probe, self._account.iam):
             events = client.meta.events
             events.unregister("before-send", unique_id="runbook-guard")
             if proceed:

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ...resources import Found
-from ...topology.names import is_ours
+from ...topology.names import is_ours, role_name
 from .answers import code, is_gone
 from .kind import Kind, tags_of
 from .lock import lock_name
@@ -134,7 +134,8 @@ class KeyPair(Kind):
         deployment = self.account.deployment
         for item in self.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]:
             name, owner = item["KeyName"], tags_of(item).get("Deployment")
-            if owner != deployment and (owner or not is_ours(deployment, "aws:key_pair", name)):
+            lost = not owner and bool(vpcs) and is_ours(deployment, "aws:key_pair", name)
+            if owner != deployment and not lost:
                 continue
             if name == lock_name(deployment):
                 continue  # it comes and goes with whoever is at work
@@ -240,11 +241,6 @@ class InstanceProfile(Kind):
     def _empty(self, found: Found) -> None:
         if role := found.spec.get("role"):
             self.account.remove(self.iam.remove_role_from_instance_profile, InstanceProfileName=found.id, RoleName=role)
-
-
-def role_name(deployment: str) -> str:
-    """The name of the deployment's role and instance profile."""
-    return f"{deployment}-ec2-describe-instances"
 
 
 def _lost(owner: str | None) -> dict[str, Any]:

@@ -77,8 +77,8 @@ class Kind:
         return [*sure, *(claim for claim in likely if known[claim.name] is claim)]
 
     def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
-        """Whether something of our name without our tag stands where ours would."""
-        return "VpcId" not in item or item["VpcId"] in vpcs
+        """Whether something of our name without our tag stands where ours would: in our VPC, or beside it."""
+        return item["VpcId"] in vpcs if "VpcId" in item else bool(vpcs)
 
     def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
         """The name of something that lost it, by what it is and where it stands; empty if that does not tell."""

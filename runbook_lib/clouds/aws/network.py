@@ -105,7 +105,7 @@ class InternetGateway(Kind):
             yield self.found(name, id, {"vpc": attached[0] if attached else None}, **lost)
 
     def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
-        return all(attachment["VpcId"] in vpcs for attachment in item["Attachments"])
+        return super().fits(item, vpcs) and all(attachment["VpcId"] in vpcs for attachment in item["Attachments"])
 
     def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
         """By its VPC, which has one at most."""

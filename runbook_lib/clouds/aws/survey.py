@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ...errors import CloudError
 from ...params import Params
 from ...resources import CloudName, Found, Resource
+from ...topology.names import role_name
 from ..survey import CPUS, Quota
 from . import Aws
-from .access import role_name
 from .account import errors, is_gone, open_account
 from .kind import Kind, tags_of
 
@@ -26,6 +28,8 @@ _QUOTAS: tuple[tuple[str, str, str], ...] = (
     ("ec2", "L-3E6EC3A3", "vpn_connection"),
     ("ec2", "L-1216C47A", CPUS),
 )
+# The families that the last of them is about: A, C, D, H, I, M, R, T and Z, by the beginning of a type's name.
+_STANDARD = re.compile(r"([acdhimrtz]|im|is)\d")
 # What is gone, or on its way, counts no more.
 _GONE = ("deleted", "deleting", "failed", "terminated", "shutting-down", "stopped", "stopping")
 _AT_ONCE = 50  # actions in one question, far below the 2048 that a request may have
@@ -83,15 +87,24 @@ class AwsSurveyor:
             asked = self._account.client("service-quotas")
             limits = {
                 quota["QuotaCode"]: quota
+                # What an account was given itself is told apart from what everybody has, and comes second.
+                for told in ("list_aws_default_service_quotas", "list_service_quotas")
                 for service in dict.fromkeys(service for service, _, _ in _QUOTAS)
-                for page in asked.get_paginator("list_service_quotas").paginate(ServiceCode=service)
+                for page in asked.get_paginator(told).paginate(ServiceCode=service)
                 for quota in page["Quotas"]
             }
             used, each = self._used()
+        if unknown := [code for _, code, _ in _QUOTAS if code not in limits]:
+            raise CloudError(
+                "AWS does not tell all quotas that matter",
+                resource="aws quotas",
+                expected=", ".join(code for _, code, _ in _QUOTAS),
+                seen=f"without {', '.join(unknown)}",
+                remedy="look at Service Quotas in AWS's console for them",
+            )
         return tuple(
             Quota(quota["QuotaName"], counts, int(quota["Value"]), used[counts], each if counts == CPUS else 1)
-            for _, code, counts in _QUOTAS
-            if (quota := limits.get(code))
+            for quota, counts in ((limits[code], counts) for _, code, counts in _QUOTAS)
         )
 
     def taken(self, wanted: Iterable[Resource]) -> tuple[str, ...]:
@@ -124,9 +137,9 @@ class AwsSurveyor:
         subnets = pages("describe_subnets", "Subnets", Filters=[{"Name": "availability-zone", "Values": [zone]}])
         inside = {subnet["SubnetId"] for subnet in subnets}
         gateways = pages("describe_nat_gateways", "NatGateways")
-        counted["nat_gateway"] = _alive(gateway for gateway in gateways if gateway["SubnetId"] in inside)
+        counted["nat_gateway"] = _alive(gateway for gateway in gateways if gateway.get("SubnetId") in inside)
         instances = [one for part in pages("describe_instances", "Reservations") for one in part["Instances"]]
-        types = Counter(one["InstanceType"] for one in instances if one["State"]["Name"] not in _GONE)
+        types = Counter(one["InstanceType"] for one in instances if _counts(one))
         cpus = self._cpus({self._params.aws_instance_type, *types})
         counted[CPUS] = sum(number * cpus[name] for name, number in types.items())
         return counted, cpus[self._params.aws_instance_type]
@@ -166,6 +179,12 @@ def principal(arn: str) -> str:
         return arn
     account, name = arn.split(":")[4], arn.split("/")[1]
     return f"{arn.split(':sts:', maxsplit=1)[0]}:iam::{account}:role/{name}"
+
+
+def _counts(instance: Mapping[str, Any]) -> bool:
+    """Whether the quota of running on-demand standard instances counts one: no spot, and no GPU, Mac or the like."""
+    standard = _STANDARD.match(instance["InstanceType"]) and "InstanceLifecycle" not in instance
+    return bool(standard) and instance["State"]["Name"] not in _GONE
 
 
 def _alive(items: Iterable[Mapping[str, Any]]) -> int:

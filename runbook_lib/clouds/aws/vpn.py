@@ -34,7 +34,7 @@ class VpnGateway(Kind):
             yield self.found(name, id, spec, ready=ready, **lost)
 
     def fits(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> bool:
-        return all(vpc in vpcs for vpc in _attached(item))
+        return super().fits(item, vpcs) and all(vpc in vpcs for vpc in _attached(item))
 
     def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
         """By its VPC, which has one at most."""
@@ -83,7 +83,7 @@ class CustomerGateway(Kind):
 
     def find(self, vpcs: frozenset[str]) -> Iterable[Found]:
         every = self.pages("describe_customer_gateways", "CustomerGateways", Filters=in_state("pending", "available"))
-        for item, id, name, lost in self.claimed(every, "CustomerGatewayId"):
+        for item, id, name, lost in self.claimed(every, "CustomerGatewayId", vpcs):
             asn = item.get("BgpAsn") or item.get("BgpAsnExtended") or 0
             spec = {"asn": int(asn), "address": item["IpAddress"]}
             yield self.found(name, id, spec, **lost)
@@ -135,7 +135,9 @@ class VpnConnection(Kind):
 
     def recognise(self, item: Mapping[str, Any], vpcs: frozenset[str]) -> str:
         """By the addresses inside its tunnels, on a gateway that is attached to our VPC."""
-        gateways = self.pages("describe_vpn_gateways", "VpnGateways", VpnGatewayIds=[item["VpnGatewayId"]])
+        if not (on := item.get("VpnGatewayId")):
+            return ""  # one of a transit gateway, or of none yet
+        gateways = self.pages("describe_vpn_gateways", "VpnGateways", VpnGatewayIds=[on])
         if not any(vpc in vpcs for gateway in gateways for vpc in _attached(gateway)):
             return ""
         return _by_tunnels(self.account.deployment, item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 
 from ...errors import CloudError, PrerequisiteError
@@ -120,19 +121,21 @@ class GcpSurveyor:
         try:
             with AuthorizedSession(self._reader) as session:
                 answer = session.post(url, json={"permissions": permissions}, timeout=_SECONDS)
+            said = answer.json()
         except (GoogleAuthError, RequestException) as error:
             raise CloudError(
                 "GCP could not be asked", resource="gcp permissions", seen=str(error), remedy="check the network"
             ) from error
         if answer.status_code != 200:
-            said = answer.json().get("error", {}).get("message", answer.reason)
+            message = said.get("error", {}).get("message", answer.reason)
+            disabled = "gcloud services enable cloudresourcemanager.googleapis.com, then wait a few minutes"
             raise CloudError(
-                f"GCP refused: {said}",
+                f"GCP refused: {message}",
                 resource="gcp permissions",
                 seen=f"HTTP {answer.status_code}",
-                remedy="gcloud services enable cloudresourcemanager.googleapis.com, then wait a few minutes",
+                remedy=disabled if answer.status_code == HTTPStatus.FORBIDDEN else "check it again in a minute",
             )
-        return list(answer.json().get("permissions", []))
+        return list(said.get("permissions", []))
 
 
 def _quotas(message: Any, metrics: Mapping[str, str], where: str, cpus: int) -> Iterator[Quota]:
