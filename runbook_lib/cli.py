@@ -19,7 +19,7 @@ import click
 from . import console
 from .archive.notebooks import CLONE, chosen
 from .errors import ParameterError, RunbookError, RunFailed
-from .options import OUTPUT, PARAMETER_FILES, PARAMETERS
+from .options import OUTPUT, PARAMETER_FILES, PARAMETERS, resolve
 
 if TYPE_CHECKING:
     from .params import Params
@@ -133,11 +133,11 @@ def run(  # noqa: PLR0917 - its options
             )
         from .archive import history, lock
 
-        before = history.resumable(output, resumed, _resolved(given, files, values).deployment, lock.is_held)
+        before = history.resumable(output, resumed, resolve(files, values, given).deployment, lock.is_held)
         named, kept = history.left(before)
         resumes, given = before.run, {**kept, **given}
         sources = {name: before.sources.get(name, own) if own == "default" else own for name, own in sources.items()}
-    params = _resolved(given, files, values)
+    params = resolve(files, values, given)
     names = chosen(named, test=params.test, first=first, last=last)
 
     # Where no notebook is being executed, a request to end is an exception like any other.
@@ -179,7 +179,7 @@ def show_plan(step: str, as_json: bool, files: Sequence[Path], values: Sequence[
     from .display import show
     from .site import open_site
 
-    resolved = _resolved(_given(files, values), files, values)
+    resolved = resolve(files, values)
     site = open_site(resolved)
     made = [site.plan(chosen([step])[0])] if step else site.plans()
     recorded = resolved.recorded()
@@ -209,7 +209,7 @@ def approve(plan: str, minutes: int, files: Sequence[Path], values: Sequence[tup
     """
     from .approval import issue
 
-    issued = issue(_resolved(_given(files, values), files, values), plan, minutes)
+    issued = issue(resolve(files, values), plan, minutes)
     click.echo(f"plan {issued.plan} is approved by {issued.by} until {issued.expires}")
 
 
@@ -220,7 +220,7 @@ def params(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
     """List every parameter: its value with these files, and what it is for."""
     from .params import help_lines
 
-    shown = _resolved(_given(files, values), files, values).recorded()
+    shown = resolve(files, values).recorded()
     rows = [(name, kind, shown[name], text) for name, kind, _, text in help_lines()]
     console.table("Parameters", ("name", "type", "value", "what it is"), rows)
 
@@ -232,7 +232,7 @@ def hosts(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
     """List the deployment's hosts and their addresses, as the clouds report them now."""
     from .around import hosts_of
 
-    found = hosts_of(_resolved(_given(files, values), files, values))
+    found = hosts_of(resolve(files, values))
     rows = [(h.name, h.cloud, h.role, h.zone, h.private_ip, h.public_ip or "", h.state) for h in found]
     console.table("Hosts", ("name", "cloud", "role", "zone", "private", "public", "state"), rows)
 
@@ -245,7 +245,7 @@ def secret(name: str, files: Sequence[Path], values: Sequence[tuple[str, str]]) 
     """Show one of the deployment's secrets, for example dashboard-password or consul-token.operator."""
     from .secret_store import open_store
 
-    resolved = _resolved(_given(files, values), files, values)
+    resolved = resolve(files, values)
     found = open_store(resolved).get(name)
     if found is None:
         raise ParameterError(
@@ -273,7 +273,7 @@ def doctor(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
         from .doctor import examine
 
         # On the way to the clouds, what only the lab needs is no matter.
-        missing = console.findings(examine(_resolved(_given(files, values), files, values)))
+        missing = console.findings(examine(resolve(files, values)))
     raise click.exceptions.Exit(FAILED if missing else 0)
 
 
@@ -317,19 +317,6 @@ def _program() -> str:
 
 def _make(target: str) -> str:
     return f"make {target}" if Path.cwd() == CLONE else f"make -C {shlex.quote(os.path.relpath(CLONE))} {target}"
-
-
-def _given(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    from .provenance import provenance
-
-    return provenance(files, values)[0]
-
-
-def _resolved(given: dict[str, Any], files: Sequence[Path], values: Sequence[tuple[str, str]]) -> Params:
-    from .params import Params
-
-    sources = [*map(str, files), *(["command line"] if values else [])]
-    return Params.parse(given, source=", ".join(sources) or "defaults")
 
 
 def _from_the_lab(error: Exception) -> bool:

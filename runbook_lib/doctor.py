@@ -67,7 +67,7 @@ def _of_cloud(params: Params, wanted: Topology, cloud: CloudName) -> Iterator[Fi
         ("parameters", "region, zones, sizes and images exist", _parameters),
         ("permissions", "all that `runbook permissions` lists", lambda it: [judge_permissions(cloud, _denied(it))]),
         ("quotas", "room for the deployment", lambda it: judge_quotas(cloud, it.quotas(), wanted, it.found())),
-        ("names", "free, or the deployment's own", lambda it: [judge_names(cloud, it.taken(_of(wanted, cloud)))]),
+        ("names", "free, or the deployment's own", lambda it: [judge_names(cloud, _others(it, _of(wanted, cloud)))]),
     )
     for name, expected, look in checks:
         try:
@@ -83,6 +83,12 @@ def _parameters(asked: Surveyor) -> Iterator[Finding]:
 
 def _denied(asked: Surveyor) -> tuple[str, ...]:
     return asked.denied(needed(asked.name))
+
+
+def _others(asked: Surveyor, wanted: list[Resource]) -> tuple[str, ...]:
+    """Names that are taken, but by what is the deployment's own and only lost its tags."""
+    own = asked.found()
+    return tuple(key for key in asked.taken(wanted) if key not in own)
 
 
 def _of(wanted: Topology, cloud: CloudName) -> list[Resource]:

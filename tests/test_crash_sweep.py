@@ -35,10 +35,7 @@ ONE: Raw = {"aws vpcs": [vpc("vpc-11111111", "a"), vpc("vpc-22222222", "b")], "a
     ("other", "count"),
     [
         # Other identifiers, another order, and what is gone: the same.
-        (
-            {"aws vpcs": [vpc("vpc-44444444", "b"), vpc("vpc-33333333", "a")], "aws subnets": [subnet("vpc-33333333")]},
-            0,
-        ),
+        ({"aws vpcs": RENAMED, "aws subnets": [subnet("vpc-33333333")]}, 0),
         ({**ONE, "aws vpcs": [*ONE["aws vpcs"], vpc("vpc-55555555", "c", state="deleted")]}, 0),
         ({**ONE, "aws nat_gateways": []}, 0),
         # Something more, tagged or not; something less; the same in another place.

@@ -16,7 +16,7 @@ from .gce import routing
 from .model import CloudName
 from .web import Application
 
-_READS = ("Describe", "Get", "List", "Search", "Lookup", "Simulate")
+READS = ("Describe", "Get", "List", "Search", "Lookup", "Simulate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,10 @@ def identify(cloud: CloudName, environ: dict[str, Any], body: bytes) -> Call | N
     if cloud == "aws":
         from .ec2 import auth
 
-        action = auth.parameter(environ, body, "Action")
+        name = auth.action(environ, body)
         caller = auth.scope(environ.get("HTTP_AUTHORIZATION", ""))
-        target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]  # how services that speak JSON name theirs
-        name = action or target
         service = caller.service if caller else "ec2"
-        return Call("aws", f"{service}:{name}", not name.startswith(_READS), body=body) if name else None
+        return Call("aws", f"{service}:{name}", not name.startswith(READS), body=body) if name else None
     method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
     call = routing.route(method, path, {}, body)
     if call is None:

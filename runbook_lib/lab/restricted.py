@@ -54,6 +54,7 @@ def write(lab: Lab, policy: Path | None, role: Path | None, folder: Path) -> lis
 
 
 def _keep(parameter: str, file: Path, secret: str) -> str:
+    file.unlink(missing_ok=True)  # one that is there may be open to others
     file.touch(mode=0o600)
     file.write_text(secret, encoding="utf-8")
     return f"{parameter}: {file.absolute()}"
@@ -144,13 +145,13 @@ class Gcp:
             LabError: GCP would not take the role.
         """
         role = {"title": NAME, "includedPermissions": list(permissions)}
-        created = self._ask("POST", "/roles", {"roleId": NAME, "role": role}, known=True)
-        if not created:
+        if not self._ask("POST", "/roles", {"roleId": NAME, "role": role}, known=True):
             self._ask("PATCH", f"/roles/{NAME}", role)
-            return
         policy = self._ask("POST", ":getIamPolicy", {})
-        policy["bindings"].append({"role": self._role, "members": [f"serviceAccount:{self._email}"]})
-        self._ask("POST", ":setIamPolicy", {"policy": policy})
+        binding = {"role": self._role, "members": [f"serviceAccount:{self._email}"]}
+        if binding not in policy["bindings"]:
+            policy["bindings"].append(binding)
+            self._ask("POST", ":setIamPolicy", {"policy": policy})
 
     def _ask(self, method: str, path: str, body: dict[str, Any], *, known: bool = False) -> dict[str, Any]:
         """The answer to a request; nothing, if what is to be made is there already and ``known`` says that it may."""
@@ -159,7 +160,6 @@ class Gcp:
             return {}
         if answer.status_code != 200:
             message = answer.json()["error"]["message"]
-            raise LabError(
-                f"the role is refused: {message}", remedy="`runbook permissions --format role` prints a good one"
-            )
+            good = "`runbook permissions --format role` prints a good role" if path.startswith("/roles") else ""
+            raise LabError(f"{method} {path} is refused: {message}", remedy=good or "look into the lab's log")
         return dict(answer.json())

@@ -115,7 +115,7 @@ class World:
         names = {"aws": ("*.amazonaws.com", f"*.{region}.amazonaws.com"), "gcp": ("*.googleapis.com",)}
         counted = counts.Counts(lambda tally: _write(self._home / counts.REPORT, json.dumps(tally)))
         for cloud in self._clouds:
-            web.serve(doors[cloud.name], intercepted(cloud.name, cloud.api, *self._interceptors, counted))
+            web.serve(doors[cloud.name], intercepted(cloud.name, cloud.api, counted, *self._interceptors))
             inside = socket.create_server((API_ADDRESS[cloud.name], 443), backlog=256)
             web.serve(inside, intercepted(cloud.name, cloud.api, counted), self._authority.context(*names[cloud.name]))
         mirror = socket.create_server((MIRROR_ADDRESS, 443), backlog=256)

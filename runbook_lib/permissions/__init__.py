@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..resources import OPTIONAL, STEPS, CloudName
+from ..topology.names import role_name
 from .table import BESIDES, KINDS, READS, Verb
 
 __all__ = ["CHECK", "NAMES", "Use", "needed", "policy", "role", "uses"]
@@ -21,7 +22,6 @@ _READ_BY: Mapping[str, tuple[str, ...]] = {
     "read consoles": ("01_bootstrap",),
     "doctor": (CHECK,),
 }
-_CHANGING = ("00_provision", "01_bootstrap", "03_traefik", "04_test", "05_teardown", "06_resilience")
 # Which kinds a step makes, brings in line and replaces; and which it destroys. ``None`` is every kind.
 _MAKES: Mapping[str, tuple[str, ...] | None] = {
     "00_provision": None,
@@ -82,8 +82,7 @@ def policy(deployment: str, steps: Sequence[str] = ()) -> dict[str, Any]:
         deployment: name of the deployment, part of the role's name.
         steps: as for ``needed``.
     """
-    name = f"{deployment}-ec2-describe-instances"
-    of_role = [f"arn:aws:iam::*:{kind}/{name}" for kind in ("role", "instance-profile")]
+    of_role = [f"arn:aws:iam::*:{kind}/{role_name(deployment)}" for kind in ("role", "instance-profile")]
     groups: dict[str, list[str]] = {}
     for action in needed("aws", steps):
         named = action.startswith("iam:") and action not in READS["aws"]["doctor"]
@@ -124,7 +123,7 @@ def _rows(cloud: CloudName) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield action, purpose, _READ_BY[purpose]
     for purpose, actions in BESIDES[cloud].items():
         for action in actions:
-            yield action, purpose, _CHANGING
+            yield action, purpose, tuple(_DESTROYS)
     for kind, verbs in KINDS[cloud].items():
         for verb, actions in verbs.items():
             for action in actions:

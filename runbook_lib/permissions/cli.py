@@ -11,9 +11,7 @@ import yaml
 
 from .. import console
 from ..archive.notebooks import chosen
-from ..options import PARAMETER_FILES, PARAMETERS
-from ..params import Params
-from ..provenance import provenance
+from ..options import PARAMETER_FILES, PARAMETERS, resolve
 from ..resources import CloudName
 from . import CHECK, policy, role, uses
 
@@ -47,8 +45,7 @@ def permissions(
     of = {"policy": "aws", "role": "gcp"}.get(form, cloud)
     if cloud and of != cloud:
         raise click.UsageError(f"--format {form} is {of.upper() if of else ''}'s; leave out --cloud {cloud}")
-    given, _ = provenance(files, values)
-    deployment = Params.parse(given, source=", ".join(map(str, files)) or "defaults").deployment
+    deployment = resolve(files, values).deployment
     books = [step for step in steps if step != CHECK]
     names = [*(chosen(books) if books else ()), *([CHECK] if CHECK in steps else ())]
     if form == "policy":

@@ -45,7 +45,12 @@ READS: Mapping[CloudName, Mapping[str, Actions]] = {
         ),
         "read consoles": ("ec2:GetConsoleOutput",),
         # Everybody may ask who they are.
-        "doctor": ("ec2:DescribeInstanceTypes", "iam:SimulatePrincipalPolicy", "servicequotas:ListServiceQuotas"),
+        "doctor": (
+            "ec2:DescribeInstanceTypes",
+            "iam:SimulatePrincipalPolicy",
+            "servicequotas:ListAWSDefaultServiceQuotas",
+            "servicequotas:ListServiceQuotas",
+        ),
     },
     "gcp": {
         "look": (

@@ -127,8 +127,7 @@ def parameter(call: Call, name: str) -> str:
 def _of_aws(fault: Fault, call: Call) -> Answer:
     service = call.action.partition(":")[0]
     error = _aws_error(fault, call, service)
-    headers = {"Content-Type": "text/xml;charset=UTF-8"}
-    return _answer(error.status, headers, error.body(service))
+    return _answer(error.status, error.headers(service), error.body(service))
 
 
 def _aws_error(fault: Fault, call: Call, service: str) -> RefusedError:

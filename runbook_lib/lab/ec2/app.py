@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..calls import READS
 from ..model import CloudName, Hooks, Machine, MachineState, Network, Tunnel, TunnelStatus
 from ..web import later
 from .errors import CONSOLE, RefusedError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from .mends import Region
 
 log = logging.getLogger(__name__)
-
-_READS = ("Describe", "Get", "List", "Search", "Lookup")
 
 
 class Ec2:
@@ -101,7 +100,7 @@ class Ec2:
             status, headers, content = refusal.status, refusal.headers(service), refusal.body(service)
         if status >= 500:
             log.error("%s:%s answered %s: %s", service, action, status, content[:2000])
-        if status < 400 and service == "ec2" and not action.startswith(_READS):
+        if status < 400 and service == "ec2" and not action.startswith(READS):
             self._hooks.changed()
         own = ("status", "content-length")
         sent = [(name, str(value)) for name, value in headers.items() if name.lower() not in own]

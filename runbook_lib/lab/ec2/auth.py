@@ -16,7 +16,7 @@ from moto.sts.models import sts_backends
 from werkzeug.datastructures import EnvironHeaders
 
 from .base import ACCOUNT, PARTITION
-from .errors import RefusedError
+from .errors import SPEAK_JSON, RefusedError
 from .permissions import form, needs, permitted
 
 OPERATOR = "operator"
@@ -105,7 +105,7 @@ def forbidden(service: str, arn: str, action: str, resource: str = "*") -> Refus
         return RefusedError(
             "UnauthorizedOperation", f"You are not authorized to perform this operation. {because}", 403
         )
-    return RefusedError("AccessDeniedException" if service == "ssm" else "AccessDenied", because, 403)
+    return RefusedError("AccessDeniedException" if service in SPEAK_JSON else "AccessDenied", because, 403)
 
 
 def create_operator() -> str:
@@ -132,7 +132,7 @@ def role_session(role_arn: str, instance: str, region: str) -> Any:
 def _unknown(service: str) -> RefusedError:
     if service == "ec2":
         return RefusedError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
-    if service == "ssm":
+    if service in SPEAK_JSON:
         return RefusedError("UnrecognizedClientException", "The security token included in the request is invalid.")
     return RefusedError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
 

@@ -1,4 +1,4 @@
-"""AWS's three error shapes: EC2's own, the one of the query services (IAM, STS), and JSON (Systems Manager)."""
+"""AWS's three error shapes: EC2's own, the one of the query services (IAM, STS), and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from xml.sax.saxutils import escape
 
 JSON = "application/x-amz-json-1.1"
-_SPEAK_JSON = ("servicequotas", "ssm")
+SPEAK_JSON = ("servicequotas", "ssm")
 CONSOLE = "runbook_lab.console"  # in the WSGI environment: console output fetched for GetConsoleOutput
 
 
@@ -28,11 +28,11 @@ class RefusedError(Exception):
 
     def headers(self, service: str) -> dict[str, str]:
         """What goes with ``body``."""
-        return {"Content-Type": JSON if service in _SPEAK_JSON else "text/xml;charset=UTF-8"}
+        return {"Content-Type": JSON if service in SPEAK_JSON else "text/xml;charset=UTF-8"}
 
     def body(self, service: str) -> bytes:
         """The answer as ``service`` (``ec2``, ``iam``, ``sts``, ...) would shape it."""
-        if service in _SPEAK_JSON:
+        if service in SPEAK_JSON:
             return json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message>"
         request = uuid.uuid4()

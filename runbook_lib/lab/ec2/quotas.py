@@ -25,6 +25,8 @@ QUOTAS = {
         "L-E79EC296": ("VPC security groups per Region", 2500),
     },
 }
+# Quotas of which an account has no value of its own, only everybody's.
+_DEFAULT_ONLY = ("L-E79EC296", "L-4FB7FF5D")
 
 
 def answer(action: str, body: bytes, region: str) -> bytes:
@@ -33,14 +35,15 @@ def answer(action: str, body: bytes, region: str) -> bytes:
     Raises:
         RefusedError: an action or service that the lab does not know.
     """
-    if action != "ListServiceQuotas":
-        raise RefusedError("UnknownOperationException", f"The lab answers ListServiceQuotas, not {action}.")
+    if action not in ("ListServiceQuotas", "ListAWSDefaultServiceQuotas"):
+        raise RefusedError("UnknownOperationException", f"The lab answers lists of quotas, not {action}.")
     service = json.loads(body or b"{}").get("ServiceCode", "")
     if service not in QUOTAS:
         raise RefusedError(
             "NoSuchResourceException", "The request failed because the specified service does not exist."
         )
-    quotas = [_quota(service, region, code, *entry) for code, entry in QUOTAS[service].items()]
+    left_out = _DEFAULT_ONLY if action == "ListServiceQuotas" else ()
+    quotas = [_quota(service, region, code, *entry) for code, entry in QUOTAS[service].items() if code not in left_out]
     return json.dumps({"Quotas": quotas}).encode()
 
 
