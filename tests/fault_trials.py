@@ -16,11 +16,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from runbook_lib.clouds import Clouds, Patience, connect
@@ -34,9 +33,10 @@ from runbook_lib.plan import plan
 from runbook_lib.provision import apply
 from runbook_lib.topology import Topology, topology
 from tests.clouds.conftest import World, served
+from tests.crashes.content import Content, content, differences, read
+from tests.crashes.operators import KEY, STEPS
+from tests.workers import end_when_terminated, workers
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOGsz/gDYt0aHmeVEmOZ2G8Y8TQJgqPrsDDQqxG5Y09r operator"
-STEPS = ("00_provision", "01_bootstrap", "03_traefik", "04_test")
 # Faults here are counted in calls and not in seconds, so clouds agree with themselves sooner than real ones.
 PATIENCE = Patience(creation=15, lists=5, busy=15)
 TIMEOUT = 20  # seconds for each thing to become ready
@@ -73,16 +73,18 @@ class Emulated:
         """New clients, as a new process would have them."""
         return connect(self.params, PATIENCE)
 
-    def census(self, clouds: Clouds) -> Counter[str]:
-        """How many of each kind there are in both accounts, whoever's they are; asked past the faults."""
-        return _of_aws(clouds) + Counter(key.collection for key in self.gcp._store.documents)
+    def content(self, clouds: Clouds) -> Content:
+        """All that both accounts hold, whoever's it is; to be asked once the faults are over."""
+        account = clouds.aws._account  # type: ignore[attr-defined]  # the clients that the deployment has
+        return content(read(account.ec2, account.iam, self.gcp.documents()))
 
 
 @contextmanager
 def both_clouds(folder: Path, strikes: tuple[Strike, ...]) -> Iterator[Emulated]:
     """Two empty clouds on ports of their own, whose APIs meet faults."""
-    worlds, injector = (World(), World()), Injector(strikes)
+    worlds = World(), World()
     aws, gcp = Ec2(worlds[0], "us-west-2", settle=0.05), Gce(worlds[1], "runbook-lab")
+    injector = Injector(strikes, aws.fail_nat_gateway)
     gcp.ready()
     credentials = {cloud: folder / f"{cloud}-credentials" for cloud in ("aws", "gcp")}
     credentials["aws"].write_text(aws.operator_credentials())
@@ -112,12 +114,12 @@ def provision(wanted: Topology, clouds: Clouds) -> None:
         apply(plan(wanted, clouds.inventory(), step), clouds)
 
 
-def trial(seed: int, expected: Counter[str]) -> Trial:
+def trial(seed: int, expected: Content) -> Trial:
     """Provision under a seed's faults, then once more without.
 
     Args:
         seed: of the schedule.
-        expected: the census after an uninterrupted run without faults.
+        expected: what a run without faults comes to.
     """
     wrong: list[str] = []
     threads = set(threading.enumerate())
@@ -130,22 +132,22 @@ def trial(seed: int, expected: Counter[str]) -> Trial:
         struck = tuple(map(str, emulated.injector.struck))
         emulated.injector.stop()
         clouds = emulated.clouds()
-        if more := emulated.census(clouds) - expected:
+        if more := _how_many(emulated.content(clouds)) - _how_many(expected):
             wrong.append(f"made twice: {dict(more)}")
         wrong += _clean_run(wanted, emulated, clouds, expected)
     _ended(threads, wrong)
     return Trial(seed, struck, ended, tuple(wrong))
 
 
-def baseline() -> Counter[str]:
-    """The census after a run without faults."""
+def baseline() -> Content:
+    """What both accounts hold after a run without faults."""
     with tempfile.TemporaryDirectory() as folder, both_clouds(Path(folder), ()) as emulated:
         clouds = emulated.clouds()
         provision(topology(emulated.params, public_key=KEY), clouds)
-        return emulated.census(clouds)
+        return emulated.content(clouds)
 
 
-def _clean_run(wanted: Topology, emulated: Emulated, clouds: Clouds, expected: Counter[str]) -> list[str]:
+def _clean_run(wanted: Topology, emulated: Emulated, clouds: Clouds, expected: Content) -> list[str]:
     if raised := _in_time(lambda: provision(wanted, clouds)):
         return ["the clean run failed: " + "".join(traceback.format_exception(raised))]
     found = clouds.inventory()
@@ -153,9 +155,7 @@ def _clean_run(wanted: Topology, emulated: Emulated, clouds: Clouds, expected: C
     wrong = [f"the clean run left something to do: {left}"] if left else []
     if found.keys() != wanted.by_key.keys():
         wrong.append(f"the clean run left other things: {sorted(found.keys() ^ wanted.by_key.keys())}")
-    if (census := emulated.census(clouds)) != expected:
-        wrong.append(f"other numbers than without faults: more {census - expected}, fewer {expected - census}")
-    return wrong
+    return wrong + differences(expected, emulated.content(clouds))
 
 
 def _in_time(work: Callable[[], None]) -> BaseException | None:
@@ -190,33 +190,8 @@ def _ended(before: set[threading.Thread], wrong: list[str]) -> None:
         wrong.append(f"threads are left: {left}")
 
 
-def _of_aws(clouds: Clouds) -> Counter[str]:
-    ec2 = clouds.aws._account.ec2  # type: ignore[attr-defined]  # the client that the deployment has
-    alive = {"pending", "available", "running", "stopping", "stopped", "in-use", None}
-    lists = {
-        "vpcs": "Vpcs",
-        "subnets": "Subnets",
-        "internet_gateways": "InternetGateways",
-        "addresses": "Addresses",
-        "nat_gateways": "NatGateways",
-        "route_tables": "RouteTables",
-        "security_groups": "SecurityGroups",
-        "vpn_gateways": "VpnGateways",
-        "customer_gateways": "CustomerGateways",
-        "vpn_connections": "VpnConnections",
-        "key_pairs": "KeyPairs",
-    }
-    count: Counter[str] = Counter()
-    for operation, field in lists.items():
-        items = getattr(ec2, f"describe_{operation}")()[field]
-        count[f"aws {operation}"] = sum(item.get("State") in alive for item in items)
-    reservations = ec2.describe_instances()["Reservations"]
-    states = [instance["State"]["Name"] for reservation in reservations for instance in reservation["Instances"]]
-    count["aws instances"] = sum(state in alive for state in states)
-    iam = clouds.aws._account.iam  # type: ignore[attr-defined]
-    count["aws roles"] = len(iam.list_roles()["Roles"])
-    count["aws profiles"] = len(iam.list_instance_profiles()["InstanceProfiles"])
-    return count
+def _how_many(content: Content) -> Counter[str]:
+    return Counter({kind: every.total() for kind, every in content.items()})
 
 
 def main() -> int:
@@ -229,7 +204,7 @@ def main() -> int:
     chosen = parser.parse_args()
     began = time.monotonic()
     trials: list[Trial] = []
-    with ProcessPoolExecutor(chosen.processes, mp_context=get_context("spawn")) as pool:
+    with workers(chosen.processes) as pool:
         expected = pool.submit(baseline).result()
         for done in pool.map(partial(trial, expected=expected), range(chosen.first, chosen.first + chosen.count)):
             trials.append(done)
@@ -245,4 +220,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_when_terminated()
     sys.exit(main())

@@ -6,25 +6,23 @@ A few are tried here; ``make sweep-faults`` tries 200, and ``RUNBOOK_FAULT_SEEDS
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 import pytest
 
+from tests.crashes.content import Content
 from tests.fault_trials import baseline, trial
 
 SEEDS = int(os.environ.get("RUNBOOK_FAULT_SEEDS", "4"))
 
 
 @pytest.fixture(scope="module")
-def expected() -> Counter[str]:
+def expected() -> Content:
     """What both accounts hold after a provision without faults."""
     return baseline()
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_schedule_of_faults_ends_well_or_in_words_and_a_clean_run_converges(
-    seed: int, expected: Counter[str]
-) -> None:
+def test_a_schedule_of_faults_ends_well_or_in_words_and_a_clean_run_converges(seed: int, expected: Content) -> None:
     done = trial(seed, expected)
     assert done.struck
     assert not done.wrong, done

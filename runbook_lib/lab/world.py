@@ -75,12 +75,10 @@ class World:
         slow: dict[str, Any] = {"durations": latencies.scaled(factor)} if factor else {}
         # Between the APIs and the operator. Instances ask the APIs by another door.
         self._interceptors: list[Interceptor] = [latencies.RoundTrip(factor)] if factor else []
+        ec2 = Ec2(self, settings["aws_region"], settings["aws_zones"], **slow)
+        self._clouds: tuple[Cloud, ...] = (ec2, Gce(self, settings["gcp_project"], **slow))
         if (seed := settings.get("faults")) is not None:
-            self._interceptors.append(Injector(draw(seed)))
-        self._clouds: tuple[Cloud, ...] = (
-            Ec2(self, settings["aws_region"], settings["aws_zones"], **slow),
-            Gce(self, settings["gcp_project"], **slow),
-        )
+            self._interceptors.append(Injector(draw(seed), ec2.fail_nat_gateway))
 
     # ---- Hooks: what the emulated clouds need ------------------------------------------------------------
 

@@ -37,7 +37,7 @@ _LISTINGS = (
     ("iam_instance_profile_associations", "IamInstanceProfileAssociations", "AssociationId"),
 )
 _ENTITIES = ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")
-_GONE = ("deleting", "deleted", "shutting-down", "terminated")
+_GONE = ("deleting", "deleted", "failed", "shutting-down", "terminated")
 # What differs between two runs that came to the same: moments, identifiers that nothing refers to, digests of both.
 _PASSING = frozenset(
     {
@@ -88,7 +88,7 @@ def content(raw: Raw) -> Content:
     """The same without what differs between two runs that came to the same. Pure.
 
     Identifiers, addresses and keys become the names of what they belong to, so that who refers to whom is kept.
-    What is on its way out counts as gone.
+    What is on its way out, or could not be made, counts as gone.
     """
     names = dict(_names(raw))
     return {

@@ -15,6 +15,7 @@ import time
 from tests.crashes.operators import DEEDS
 from tests.crashes.pool import run
 from tests.crashes.sweep import SETTLE, Outcome
+from tests.workers import end_when_terminated
 
 
 def tell(outcome: Outcome) -> None:
@@ -40,6 +41,7 @@ def main(processes: int, kills: int | None, seed: int, settle: float) -> int:
 
 
 if __name__ == "__main__":
+    end_when_terminated()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--processes", type=int, default=2, help="how many sweep at a time")
     parser.add_argument("--kills", type=int, help="of each deed, by lot, instead of all")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from itertools import zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 
 from tests.crashes.operators import DEEDS, Deed
 from tests.crashes.sweep import SETTLE, Outcome, Point, Sweep
+from tests.workers import workers
 
 Calls = Mapping[Deed, Mapping[str, int]]
 Tell = Callable[[Outcome], None]
@@ -36,7 +35,7 @@ def run(
     Returns:
         The calls of an uninterrupted run, and what the kills came to.
     """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with workers(processes) as pool:
         shares = [pool.submit(share, number, processes, kills, seed, settle, tell) for number in range(processes)]
         done = [one.result() for one in shares]
     calls = done[0][0]

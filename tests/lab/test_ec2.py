@@ -365,6 +365,15 @@ def test_addresses_that_cannot_be_had(aws: Aws, address: str, expected: str) -> 
     assert aws.run(subnet, PrivateIpAddress="172.30.3.20")[0]["PrivateIpAddress"] == "172.30.3.20"
 
 
+def test_an_interface_by_itself_takes_a_free_address_and_holds_its_subnet(aws: Aws) -> None:
+    subnet = aws.subnet(aws.vpc())
+    made = aws.ec2.create_network_interface(SubnetId=subnet, Description="somebody's")["NetworkInterface"]
+    assert made["PrivateIpAddress"] == "172.30.3.4"
+    assert code(aws.ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
+    aws.ec2.delete_network_interface(NetworkInterfaceId=made["NetworkInterfaceId"])
+    aws.ec2.delete_subnet(SubnetId=subnet)
+
+
 def test_public_addresses_only_when_asked_and_given_back(aws: Aws) -> None:
     subnet = aws.subnet(aws.vpc())
     nic = {"DeviceIndex": 0, "SubnetId": subnet, "AssociatePublicIpAddress": True}

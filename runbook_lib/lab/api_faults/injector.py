@@ -7,15 +7,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from xml.etree import ElementTree
+from collections.abc import Callable, Iterable
 
 from ..calls import Answer, Call, HangUp, Serve
 from ..gce.errors import OperationError
 from ..gce.names import Key
 from ..gce.operations import Operation, new_id
 from . import refusals
-from .schedule import Strike
+from .schedule import CALLS, Strike
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +24,21 @@ class Injector:
 
     Args:
         strikes: the schedule, of both clouds.
+        fail: lets one of AWS's NAT gateways fail, given its id; for schedules that have that fault.
     """
 
-    def __init__(self, strikes: Iterable[Strike]) -> None:
+    def __init__(self, strikes: Iterable[Strike], fail: Callable[[str], None] | None = None) -> None:
         self._strikes = tuple(strikes)
+        self._fail = fail
         self._lock = threading.Lock()
         self._met: Counter[Strike] = Counter()
         self._listed: dict[tuple[str, str, bytes], Answer] = {}
-        self._failed: set[str] = set()
         self._operations: dict[str, Operation] = {}
         self.struck: list[Strike] = []
 
     def stop(self) -> None:
         """The APIs are well from now on."""
         self._strikes = ()
-        self._failed = set()
 
     def __call__(self, call: Call, serve: Serve) -> Answer:
         """See ``calls.Interceptor``."""
@@ -58,7 +57,8 @@ class Injector:
             case "stale":
                 return self._listed[_question(call)]
             case "failed" if call.cloud == "aws":
-                self._failed.add(refusals.parameter(call, "NatGatewayId.1"))
+                assert self._fail is not None, "this schedule needs a cloud whose things can fail"
+                self._fail(refusals.parameter(call, "NatGatewayId.1"))
                 return self._served(call, serve)
             case "failed" | "capacity" if call.cloud == "gcp":
                 return self._begin_to_fail(call, refusals.operation_error(strike.fault, call))
@@ -86,10 +86,8 @@ class Injector:
 
     def _served(self, call: Call, serve: Serve) -> Answer:
         answer = serve()
-        if not call.writes:
+        if call.action in CALLS[call.cloud]["stale"]:
             self._listed[_question(call)] = answer
-        if call.action == "ec2:DescribeNatGateways" and self._failed:
-            return _with_failed(answer, self._failed)
         return answer
 
     def _begin_to_fail(self, call: Call, error: OperationError) -> Answer:
@@ -129,19 +127,3 @@ def _json(operation: Operation) -> Answer:
     body = json.dumps(operation.document(time.time())).encode()
     headers = (("Content-Type", "application/json; charset=UTF-8"), ("Content-Length", str(len(body))))
     return Answer("200 OK", headers, body)
-
-
-def _with_failed(answer: Answer, failed: set[str]) -> Answer:
-    """A list of NAT gateways of which some have failed."""
-    document = ElementTree.fromstring(answer.body)
-    for item in document.iter():
-        if item.findtext("{*}natGatewayId") in failed and (state := item.find("{*}state")) is not None:
-            state.text = "failed"
-            name = state.tag.removesuffix("state")
-            ElementTree.SubElement(item, f"{name}failureCode").text = "InternalError"
-            ElementTree.SubElement(
-                item, f"{name}failureMessage"
-            ).text = "Network interface attachment failed: an internal error has occurred"
-    body = ElementTree.tostring(document, encoding="utf-8", xml_declaration=True)
-    headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
-    return Answer(answer.status, (*headers, ("Content-Length", str(len(body)))), body)

@@ -41,10 +41,12 @@ class LabInterface(NetworkInterface):
         return found
 
 
-class LabNat(Ageing, NatGateway):  # type: ignore[override]  # state follows the clock
+class LabNat(Ageing, NatGateway):
     """A NAT gateway that takes a moment; moto's has a private address outside its subnet and is never freed."""
 
     creates, deletes = "ec2:CreateNatGateway", "ec2:DeleteNatGateway"
+    failure_code: str | None = None
+    failure_message: str | None = None
 
     def __init__(self, backend: Any, subnet: Any, allocation: ElasticAddress | None, tags: dict[str, str]) -> None:
         self.id = random_nat_gateway_id()
@@ -76,6 +78,10 @@ class LabNat(Ageing, NatGateway):  # type: ignore[override]  # state follows the
         self.begin(backend.lab)
 
     @property
+    def state(self) -> str:  # type: ignore[override]  # moto's is an attribute
+        return "failed" if self.failure_code else super().state
+
+    @property
     def delete_time(self) -> Any:
         return utcnow() if self.state == "deleted" else None
 
@@ -83,6 +89,11 @@ class LabNat(Ageing, NatGateway):  # type: ignore[override]  # state follows the
         if filter_name == "nat-gateway-id":
             return self.id
         return super().get_filter_value(filter_name, method_name)
+
+    def fail(self, code: str, message: str) -> None:
+        """It could not be made: its address is free again, and it stays listed for a while to say so."""
+        self.end()
+        self.failure_code, self.failure_message = code, message
 
     def end(self) -> None:
         super().end()
@@ -98,7 +109,7 @@ class AddressBackend(LabBackend):
     def create_network_interface(  # noqa: PLR0917  # moto's signature
         self,
         subnet: Any,
-        private_ip_address: str | list[str],
+        private_ip_address: str | list[str] | None,
         private_ip_addresses: list[dict[str, Any]] | None = None,
         group_ids: list[str] | None = None,
         description: str | None = None,
@@ -108,7 +119,7 @@ class AddressBackend(LabBackend):
     ) -> NetworkInterface:
         """The first free address, or the one asked for if it can be had; moto takes any, at random."""
         used = self.private_addresses(subnet.id)
-        asked = [private_ip_address] if isinstance(private_ip_address, str) else list(private_ip_address)
+        asked = [private_ip_address] if isinstance(private_ip_address, str) else list(private_ip_address or ())
         asked += [item["PrivateIpAddress"] for item in private_ip_addresses or []]
         for address in filter(None, asked):
             check_address(subnet.cidr_block, address, used)

@@ -164,6 +164,15 @@ class Ec2:
         with self._lock:
             return tuple(tunnel for region in self._regions() for tunnel in fabric.tunnels(region))
 
+    def fail_nat_gateway(self, gateway: str) -> None:
+        """Let a NAT gateway turn out as one that could not be made, as happens at AWS; an unknown one is ignored."""
+        with self._lock:
+            for region in self._regions():
+                if nat := region.nat_gateways.get(gateway):
+                    reason = "Network interface attachment failed: an internal error has occurred"
+                    nat.fail("InternalError", reason)  # type: ignore[attr-defined]  # all are LabNat
+        self._hooks.changed()
+
     def report_machine(self, machine: str, state: MachineState) -> None:
         """Let an instance's state follow its machine's; an unknown machine is ignored."""
         with self._lock:

@@ -21,7 +21,7 @@ _SERIAL_LIMIT = 1024 * 1024  # bytes kept of the console; Compute's documented l
 
 def prepare_instance(store: Store, key: Key, document: Doc) -> None:
     _check_machine_type(store, key, document)
-    disks = _disks(store, key, document)
+    disks, image = _disks(store, key, document)
     tags = list(document.get("tags", {}).get("items", ()))
     check_tags(tags, "resource.tags.items")
     check_labels(document.get("labels", {}))
@@ -49,6 +49,7 @@ def prepare_instance(store: Store, key: Key, document: Doc) -> None:
     ):
         scheduling.setdefault(field, value)
     document["fingerprint"] = fingerprint(document)
+    store.lives[key] = Life(image=image)
 
 
 def _check_machine_type(store: Store, key: Key, document: Doc) -> None:
@@ -69,8 +70,8 @@ def _check_machine_type(store: Store, key: Key, document: Doc) -> None:
     document["machineType"] = machine.link
 
 
-def _disks(store: Store, key: Key, document: Doc) -> list[Doc]:
-    """The boot disk, as an instance shows it: its image is no longer told."""
+def _disks(store: Store, key: Key, document: Doc) -> tuple[list[Doc], str]:
+    """The boot disk, as an instance shows it, which tells its image no longer; and that image's name."""
     disks = document.get("disks", [])
     if len(disks) != 1 or not disks[0].get("boot", False):
         raise bad_request("Exactly one disk, a boot disk, must be specified.")
@@ -79,7 +80,6 @@ def _disks(store: Store, key: Key, document: Doc) -> list[Doc]:
     if not text:
         raise required("resource.disks[0].initializeParams.sourceImage")
     image = find_image(store, text)
-    store.sources[key] = image["name"]
     disk_type = wanted.get("diskType", "")
     if disk_type and f"/zones/{key.place}/" not in f"/{disk_type}":
         raise invalid("resource.disks[0].initializeParams.diskType", disk_type, "Must be in the instance's zone.")
@@ -90,21 +90,20 @@ def _disks(store: Store, key: Key, document: Doc) -> list[Doc]:
             size,
             f"Requested disk size cannot be smaller than the image size ({image['diskSizeGb']} GB)",
         )
-    return [
-        {
-            "kind": "compute#attachedDisk",
-            "type": "PERSISTENT",
-            "mode": "READ_WRITE",
-            "interface": "SCSI",
-            "index": 0,
-            "boot": True,
-            "autoDelete": disks[0].get("autoDelete", False),
-            "deviceName": disks[0].get("deviceName", "persistent-disk-0"),
-            "diskSizeGb": str(size),
-            "architecture": image["architecture"],
-            "source": Key(key.project, key.scope, "disks", wanted.get("diskName", key.name)).link,
-        }
-    ]
+    disk = {
+        "kind": "compute#attachedDisk",
+        "type": "PERSISTENT",
+        "mode": "READ_WRITE",
+        "interface": "SCSI",
+        "index": 0,
+        "boot": True,
+        "autoDelete": disks[0].get("autoDelete", False),
+        "deviceName": disks[0].get("deviceName", "persistent-disk-0"),
+        "diskSizeGb": str(size),
+        "architecture": image["architecture"],
+        "source": Key(key.project, key.scope, "disks", wanted.get("diskName", key.name)).link,
+    }
+    return [disk], str(image["name"])
 
 
 def find_image(store: Store, text: str) -> Doc:
@@ -219,10 +218,6 @@ def checked_metadata(metadata: Doc) -> Doc:
     return kept | ({"items": items} if items else {})
 
 
-def instance_added(store: Store, key: Key, document: Doc) -> None:
-    store.lives[key] = Life()
-
-
 def release_instance(store: Store, key: Key, document: Doc) -> None:
     if document["deletionProtection"]:
         raise ApiError(
@@ -290,7 +285,6 @@ COLLECTIONS = (
         "Instance",
         "zones",
         prepare=prepare_instance,
-        added=instance_added,
         release=release_instance,
         defers=True,
     ),

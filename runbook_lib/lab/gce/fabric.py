@@ -224,7 +224,7 @@ def machines(store: Store) -> tuple[Machine, ...]:
             public_ip=public(instance),
             script=metadata_value(instance, "startup-script"),
             powered=store.lives[key].goal == "run",
-            bare=store.sources[key] == BARE,
+            bare=store.lives[key].image == BARE,
         )
         for key, instance in store.every("instances")
         if store.lives[key].goal != "delete"

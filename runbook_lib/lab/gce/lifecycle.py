@@ -21,11 +21,13 @@ class Life:
     """What is wanted of one instance.
 
     Args:
+        image: what its disk was made from; Google's documents do not tell it.
         goal: where it should get to.
         seen: the world has reported something about it.
         waiting: operations that end when it gets there.
     """
 
+    image: str
     goal: Goal = "run"
     seen: bool = False
     waiting: list[Operation] = field(default_factory=list)

@@ -56,8 +56,6 @@ class Store:
         self.tunnels: dict[str, TunnelStatus] = {}
         self.inserting: dict[Key, Operation] = {}
         self.lives: dict[Key, Life] = {}
-        # The image that an instance's disk was made from; Google's documents do not tell it.
-        self.sources: dict[Key, str] = {}
         self.metadata: Doc = {"kind": "compute#metadata", "fingerprint": fingerprint([])}
         self._last_public = 0
 
