@@ -27,6 +27,7 @@ _PLACES = {
     "delivery": "",
     "matrix": "",
     "resilience": "",
+    "sdk": "",
     "traefik": "",
     "verify": "",
     "visits": "",

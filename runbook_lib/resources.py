@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CloudName = Literal["aws", "gcp"]
+CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 STEPS = ("00_provision", "01_bootstrap", "02_federate", "03_traefik", "04_test", "05_teardown")
 # Notebooks that are no part of the walk: they run when they are named, before the teardown.
 OPTIONAL = ("06_resilience",)

@@ -10,9 +10,8 @@ import pytest
 
 from runbook_lib import bootstrap
 from runbook_lib.params import Params
-from runbook_lib.resources import CloudName
+from runbook_lib.resources import CLOUDS, CloudName
 
-CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 EVERY = [(cloud, role) for cloud in CLOUDS for role in bootstrap.PARTS]
 ARTICLE = Params(security="article")
 

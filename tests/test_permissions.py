@@ -14,10 +14,9 @@ from runbook_lib import cli
 from runbook_lib.params import Params
 from runbook_lib.permissions import NAMES, needed, policy, role, uses
 from runbook_lib.permissions.table import BESIDES, KINDS, READS
-from runbook_lib.resources import STEPS, CloudName
+from runbook_lib.resources import CLOUDS, STEPS
 from runbook_lib.topology import topology
 
-CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 LARGEST = 6144  # characters of a managed policy without white space, IAM's quota
 MOST = 3000  # permissions of a custom role, GCP's quota
 

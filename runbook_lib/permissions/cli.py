@@ -12,15 +12,13 @@ import yaml
 from .. import console
 from ..archive.notebooks import chosen
 from ..options import PARAMETER_FILES, PARAMETERS, resolve
-from ..resources import CloudName
+from ..resources import CLOUDS, CloudName
 from . import CHECK, policy, role, uses
-
-_CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 
 
 @click.command()
 @click.argument("steps", nargs=-1, metavar="[STEP]...")
-@click.option("--cloud", type=click.Choice(_CLOUDS), help="One cloud only.")
+@click.option("--cloud", type=click.Choice(CLOUDS), help="One cloud only.")
 @click.option(
     "--format",
     "form",
@@ -55,7 +53,7 @@ def permissions(
     else:
         rows = [
             (use.action, ", ".join(step[:2] if step[0].isdigit() else step for step in use.steps), use.purposes)
-            for one in _CLOUDS
+            for one in CLOUDS
             if cloud in (None, one)
             for use in uses(one)
             if not names or {*names} & {*use.steps}

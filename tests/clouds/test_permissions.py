@@ -22,14 +22,13 @@ from runbook_lib.permissions import policy, role
 from runbook_lib.permissions.table import BESIDES, KINDS, READS
 from runbook_lib.plan import plan
 from runbook_lib.provision import absent, apply, destroy_all
-from runbook_lib.resources import CloudName, Found, Resource, resolve
+from runbook_lib.resources import CLOUDS, CloudName, Found, Resource, resolve
 from runbook_lib.topology import Topology, topology
 from tests.clouds.conftest import World, served
 from tests.clouds.test_both import KEY, STEPS
 
 SSM_IMAGE = "ssm:/aws/service/debian/release/12/latest/amd64"
 Deed = Callable[[CloudApi], object]
-CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 # Of instances, one that has a public address and a role; of other kinds, the first.
 SAMPLE = "blue-server-{}-traefik-1"
 # Kinds that are found together with another.
@@ -51,7 +50,7 @@ class Accounts:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         aws_world, gcp_world = World(), World()
-        aws, gcp = Ec2(aws_world, "us-west-2", settle=0.02), Gce(gcp_world, "runbook-lab", operation_seconds=0.005)
+        aws, gcp = Ec2(aws_world, "us-west-2", settle=0.02), Gce(gcp_world, "runbook-lab", operation_seconds=0.05)
         gcp.ready()
         files = {name: folder / name for name in ("aws", "gcp", "less-aws", "less-gcp")}
         files["aws"].write_text(aws.operator_credentials())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -36,6 +36,7 @@ T = TypeVar("T")
 # Seconds between two looks at something that changes by itself: at first, and after minutes. Describing is throttled
 # at 20 calls a second beyond the first 100 (EC2 Developer Guide, "Request throttling").
 INTERVAL, LONGEST = 0.3, 5.0
+ATTEMPTS = 6  # times that a client asks while AWS is busy, or the way to it breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,24 @@ def open_account(params: Params, patience: Patience = PATIENCE) -> Account:
     Raises:
         ParameterError: the credentials file does not exist or has no default profile.
     """
+    client = clients(params)
+    with errors("aws"):
+        return Account(client("ec2"), client("iam"), client("ec2", attempts=1), params, client, patience)
+
+
+class Clients(Protocol):
+    """Makes boto3's clients."""
+
+    def __call__(self, service: str, attempts: int = ATTEMPTS) -> Any:
+        """A client by boto3's name of the service, which asks so many times at most."""
+
+
+def clients(params: Params) -> Clients:
+    """What makes clients on the account and endpoint that the parameters name; none is made yet.
+
+    Raises:
+        ParameterError: the credentials file does not exist or has no default profile.
+    """
     import boto3
     from botocore.config import Config
     from botocore.credentials import SharedCredentialProvider
@@ -250,18 +269,16 @@ def open_account(params: Params, patience: Patience = PATIENCE) -> Account:
             if options[name]:
                 events.emit(events.SECRET, must_arrive=True, name=name, value=options[name])
     session: Any = boto3.Session(region_name=params.aws_region, **options)
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 6},
-        max_pool_connections=32,
-        connect_timeout=10,
-        read_timeout=60,
-        # An endpoint of one's own is reached directly, whatever proxy this machine uses for the internet.
-        proxies={} if params.aws_endpoint else None,
-    )
-    once = config.merge(Config(retries={"total_max_attempts": 1}))
 
-    def client(service: str, config: Config = config) -> Any:
+    def client(service: str, attempts: int = ATTEMPTS) -> Any:
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=32,
+            connect_timeout=10,
+            read_timeout=60,
+            # An endpoint of one's own is reached directly, whatever proxy this machine uses for the internet.
+            proxies={} if params.aws_endpoint else None,
+        )
         return session.client(service, endpoint_url=params.aws_endpoint or None, config=config)
 
-    with errors("aws"):
-        return Account(client("ec2"), client("iam"), client("ec2", once), params, client, patience)
+    return client

@@ -33,11 +33,9 @@ class Api:
     """
 
     def __init__(self, params: Params, patience: Patience = PATIENCE) -> None:
-        from google.cloud import compute_v1
+        from . import compute, credentials
 
-        from . import credentials
-
-        self.types: Any = compute_v1
+        self.types: Any = compute.load()
         self.params = params
         self.patience = patience
         self.project = params.gcp_project
