@@ -10,7 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import asyncssh
 from python_socks import ProxyError
 
-from . import credentials, wait
+from . import credentials, together, wait
 from .errors import AccessError
 from .keys import KnownHosts, operator_key
 from .params import Params
@@ -28,6 +28,7 @@ from .resources import Host
 from .ssh import Connections, Settings
 
 T = TypeVar("T")
+LAST_STEPS = 5.0  # seconds that what is cancelled has for ending
 NOT_REACHED = (OSError, TimeoutError, asyncssh.Error, ProxyError)
 
 
@@ -51,16 +52,22 @@ class Result:
 class Forward:
     """A local port that leads to a port inside a cloud, until closed. Also a context manager."""
 
-    def __init__(self, access: Access, listener: asyncssh.SSHListener) -> None:
+    def __init__(self, access: Access, listener: asyncssh.SSHListener, to: Host) -> None:
         self._access = access
+        self.to = to
         self._listener = listener
         self.host = "127.0.0.1"
         self.port: int = listener.get_port()
         self.url = f"http://{self.host}:{self.port}"
 
     def close(self) -> None:
-        """Stop listening; what is connected stays so."""
-        self._access._soon(self._listener.close)
+        """Stop listening, which frees the port; what is connected stays so."""
+
+        async def stop() -> None:
+            self._listener.close()
+
+        with contextlib.suppress(AccessError, FutureTimeout):  # it ended with its Access
+            self._access._submit(stop()).result(LAST_STEPS)
 
     def __enter__(self) -> Forward:
         return self
@@ -79,7 +86,8 @@ class Access:
     thread of its own, as a notebook's kernel already runs one. Methods may be called from any thread.
 
     Its attribute ``credentials`` holds the deployment's secrets, or ``None`` at the article's level of security;
-    ``console`` tells what a host wrote to its console, or nothing where no cloud can be asked.
+    ``console`` tells what a host wrote to its console, or nothing where no cloud can be asked; ``doors`` holds the
+    forwards that are kept open from one cell to the next, by what they lead to.
 
     Args:
         params: the deployment's parameters.
@@ -101,6 +109,7 @@ class Access:
         self.params = params
         self.console = console
         self.hosts = tuple(hosts)
+        self.doors: dict[tuple[str, int], Forward] = {}
         key = operator_key(params)
         self._settings = Settings(params.ssh_user, key.private_path, params.internet_proxy, port, connect_timeout)
         self._known = KnownHosts.of(params)
@@ -143,8 +152,19 @@ class Access:
             )
         return result
 
-    def put(self, host: Host, text: str, path: str, *, mode: str = "0644", owner: str = "root:root") -> bool:
+    def put(
+        self, host: Host, text: str, path: str, *, mode: str = "0644", owner: str = "root:root", then: str = "true"
+    ) -> bool:
         """Write a file at once or not at all; the same content again changes nothing.
+
+        Args:
+            host: where.
+            text: the content.
+            path: the file.
+            mode: its permissions.
+            owner: its user and group.
+            then: a shell command that follows a changed content, in one go with it: whoever is interrupted between the
+                two would find the content right, and never do it. If it fails, the file is gone, too.
 
         Returns:
             Whether the content changed.
@@ -156,28 +176,32 @@ class Access:
         script = (
             f'set -eu; new=$(mktemp {where}.XXXXXX); trap \'rm -f "$new"\' EXIT; cat >"$new"; '
             f'chmod {shlex.quote(mode)} "$new"; chown {shlex.quote(owner)} "$new"; '
-            f'if cmp -s "$new" {where}; then said=same; else said=new; fi; mv -f "$new" {where}; echo $said'
+            f'if cmp -s "$new" {where}; then said=same; else said=new; fi; mv -f "$new" {where}; '
+            f"[ $said = same ] || {{ {then}; }} || {{ rm -f {where}; exit 1; }}; echo $said"
         )
         return self.run(host, script, text=text).stdout.strip() == "new"
 
-    def forward(self, host: Host, port: int, *, via: Literal["host", "bastion"] = "host") -> Forward:
-        """Lead a free local port to a port of a host.
+    def forward(
+        self, host: Host, port: int, *, via: Literal["host", "bastion"] = "host", local_port: int = 0
+    ) -> Forward:
+        """Lead a local port to a port of a host.
 
         Args:
             host: where to.
             port: the port there.
             via: ``host`` goes by SSH to the host itself and asks its loopback address; ``bastion`` goes to
                 the bastion, which connects to the host's private address: the article's ``ssh -L``.
+            local_port: a port of this machine that is free; any by default.
 
         Raises:
             AccessError: the host or the bastion is not reached.
         """
         bastion = self._bastion(host)
         if via == "bastion":
-            start = self._connections.forward(bastion or host, None, host.private_ip, port)
+            start = self._connections.forward(bastion or host, None, host.private_ip, port, local_port)
         else:
-            start = self._connections.forward(host, bastion, "127.0.0.1", port)
-        return Forward(self, self._on(host, start))
+            start = self._connections.forward(host, bastion, "127.0.0.1", port, local_port)
+        return Forward(self, self._on(host, start), host)
 
     def command_line(
         self, host: Host, port: int, local_port: int | None = None, *, via: Literal["host", "bastion"] = "bastion"
@@ -244,14 +268,12 @@ class Access:
                 remedy=f"look at the console output of {host.name} and at the firewall rules for port 22",
             )
 
-        if wanted:
-            with ThreadPoolExecutor(min(32, len(wanted))) as pool:
-                for waited in [pool.submit(arrive, host) for host in wanted]:
-                    waited.result()
+        together.each(arrive, wanted)
 
     def close(self) -> None:
         """Close every connection and forward. Closing twice does nothing."""
         atexit.unregister(self.close)
+        self.doors.clear()
         if self._loop.is_closed():
             return
         with contextlib.suppress(FutureTimeout):  # what still hangs ends with the loop
@@ -285,7 +307,7 @@ class Access:
         """Connect once; what stood in the way, or nothing."""
         bastion = self._bastion(host)
         try:
-            self._submit(self._connections.to(host, bastion)).result()
+            together.result(self._submit(self._connections.to(host, bastion)))
         except asyncssh.HostKeyNotVerifiable as error:
             raise self._explain(host, error) from None
         except NOT_REACHED as error:
@@ -310,7 +332,7 @@ class Access:
     def _on(self, host: Host, work: Coroutine[Any, Any, T]) -> T:
         running = self._submit(work)
         try:
-            return running.result()
+            return together.result(running)
         except NOT_REACHED as error:
             raise self._explain(host, error) from None
         except BaseException:
@@ -344,8 +366,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        for task in asyncio.all_tasks(loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
+        if tasks:  # whoever waits for one is told
+            loop.run_until_complete(asyncio.wait(tasks, timeout=LAST_STEPS))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 

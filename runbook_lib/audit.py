@@ -13,7 +13,7 @@ from .credentials import Credentials
 from .params import Params
 from .resources import Host
 from .site import Site
-from .verify import each
+from .verify import of_each
 
 # Who may listen where a host's own programs ask its agent.
 _LISTENING = "ss -Hltn 'sport = :8500' | awk '{print $4}'"
@@ -41,7 +41,7 @@ def agents(site: Site, hosts: Iterable[Host]) -> Iterator[Check]:
         held = site.access.credentials
         return [*checks, *(_owners(site, held, host) if held else ())]
 
-    return each(one, hosts)
+    return of_each(one, hosts)
 
 
 def dashboards(site: Site) -> Iterator[Check]:
@@ -55,7 +55,7 @@ def dashboards(site: Site) -> Iterator[Check]:
             equal(f"{host.name}: dashboard with it", 200, known),
         ]
 
-    return each(one, site.hosts("traefik"))
+    return of_each(one, site.hosts("traefik"))
 
 
 def _both(params: Params, hardened: object, article: object, seen: object) -> tuple[object, object]:

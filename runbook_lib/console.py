@@ -122,7 +122,9 @@ def history(rows: Iterable[tuple[RunRecord, str]]) -> None:
     for record, state in rows:
         at = words.ended_in(record)
         where = f" in {at.step}" if at and len(record.steps) > 1 else ""
-        took, names = words.duration(words.elapsed(record)), words.listed([step.step for step in record.steps])
+        took, steps = words.duration(words.elapsed(record)), [step.step for step in record.steps]
+        # By their numbers: a line is not to be wider than a terminal.
+        names = words.listed([step.partition("_")[0] for step in steps] if len(steps) > 1 else steps)
         user = str(record.identity.get("user", ""))
         drawn.add_row(
             MARKS.get(state, "?"), *map(escape, (record.run, record.deployment, took, state + where, names, user))

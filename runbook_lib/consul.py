@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,10 +15,12 @@ from .access import Access
 from .consul_agent import LOG, across, agent
 from .errors import AccessError
 from .resources import Host
+from .together import each
 
 T = TypeVar("T")
 WAN_FILE = "/etc/consul/wan.json"
 WEB_FILE = "/etc/consul/web.json"
+RELOAD = "systemctl reload consul"
 # Serf's numbers for a member's state (hashicorp/serf, serf.MemberStatus).
 STATUS = ("none", "alive", "leaving", "left", "failed")
 
@@ -151,19 +152,14 @@ def health(access: Access, host: Host, service: str, dc: str | None = None) -> t
         with agent(access, host) as there:
             return there.health.service(service, dc=dc)[1]
 
-    found = across(look, host, dc)
-    return tuple(
-        Instance(
-            entry["Node"]["Node"],
-            entry["Service"]["Address"] or entry["Node"]["Address"],
-            entry["Node"]["Datacenter"],
-            entry["Service"]["Service"],
-            entry["Service"]["Port"],
-            tuple(entry["Service"]["Tags"]),
-            worst(check["Status"] for check in entry["Checks"]),
-        )
-        for entry in sorted(found, key=lambda entry: str(entry["Node"]["Node"]))
-    )
+    return _instances(across(look, host, dc))
+
+
+def instances(access: Access, host: Host) -> tuple[Instance, ...]:
+    """As ``health``, of every service in the host's datacenter."""
+    with agent(access, host) as there:
+        names = sorted(there.catalog.services()[1])
+        return tuple(one for name in names for one in _instances(there.health.service(name)[1]))
 
 
 def ready(access: Access, host: Host) -> bool:
@@ -216,7 +212,7 @@ def until_ready(access: Access, hosts: Iterable[Host], timeout: float | None = N
             tolerate=(AccessError,),
         )
 
-    _each(one, hosts)
+    each(one, hosts)
 
 
 def until_alive(
@@ -274,7 +270,7 @@ def join_wan(access: Access, servers: Iterable[Host], others: Iterable[Host]) ->
                 there.agent.join(address, wan=True)
         return WanJoin(host.name, changed, missing)
 
-    return _each(one, servers)
+    return each(one, servers)
 
 
 def web_service(name: str = "demo", port: int = 80) -> dict[str, Any]:
@@ -308,15 +304,15 @@ def register(access: Access, hosts: Iterable[Host], definition: dict[str, Any] |
         held = access.credentials
         own = {"token": held.tokens[host.datacenter]["web"].secret} if held else {}
         text = json.dumps({"service": {**wanted["service"], **own}}, indent=2) + "\n"
-        changed = access.put(host, text, WEB_FILE, mode="0640", owner="root:consul")
-        if not changed:
-            with agent(access, host) as there:
-                changed = wanted["service"]["name"] not in there.agent.services()
-        if changed:
-            access.run(host, "systemctl reload consul")
-        return changed
+        if access.put(host, text, WEB_FILE, mode="0640", owner="root:consul", then=RELOAD):
+            return True
+        with agent(access, host) as there:
+            known = wanted["service"]["name"] in there.agent.services()
+        if not known:
+            access.run(host, RELOAD)
+        return not known
 
-    return _each(one, hosts)
+    return each(one, hosts)
 
 
 def leave(access: Access, host: Host) -> None:
@@ -360,11 +356,16 @@ def _member(entry: dict[str, Any]) -> Member:
     )
 
 
-# ---- underneath ------------------------------------------------------------------------------------------------
-
-
-def _each(work: Callable[[Host], T], hosts: Iterable[Host]) -> tuple[T, ...]:
-    """Do it on every host at the same time; the first error is raised once all have ended."""
-    wanted = tuple(hosts)
-    with ThreadPoolExecutor(max(1, min(32, len(wanted)))) as pool:
-        return tuple(pool.map(work, wanted))
+def _instances(found: Iterable[dict[str, Any]]) -> tuple[Instance, ...]:
+    return tuple(
+        Instance(
+            entry["Node"]["Node"],
+            entry["Service"]["Address"] or entry["Node"]["Address"],
+            entry["Node"]["Datacenter"],
+            entry["Service"]["Service"],
+            entry["Service"]["Port"],
+            tuple(entry["Service"]["Tags"]),
+            worst(check["Status"] for check in entry["Checks"]),
+        )
+        for entry in sorted(found, key=lambda entry: str(entry["Node"]["Node"]))
+    )

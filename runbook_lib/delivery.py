@@ -10,7 +10,6 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from . import wait
@@ -19,6 +18,7 @@ from .bootstrap import BOOT_RECORD, FINISHED, SECRETS, TLS, TRAEFIK_TOKEN, TRAEF
 from .credentials import Credentials
 from .errors import AccessError
 from .resources import Host
+from .together import each
 
 AGENT = f"{TLS}/agent.pem"
 CONSOLE_LINES = 10  # of a boot that failed, in its error: the command that did is mostly among the last few
@@ -93,9 +93,8 @@ def deliver(access: Access, hosts: Iterable[Host]) -> tuple[Delivered, ...]:
     wanted = [host for host in hosts if services(host)]
     if not wanted:
         return ()
-    with ThreadPoolExecutor(min(32, len(wanted))) as pool:
-        list(pool.map(lambda host: until_booted(access, host), wanted))
-        return tuple(pool.map(lambda host: _one(access, held, host), wanted)) if held else ()
+    each(lambda host: until_booted(access, host), wanted)
+    return each(lambda host: _one(access, held, host), wanted) if held else ()
 
 
 def until_booted(access: Access, host: Host) -> None:

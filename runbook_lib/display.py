@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import TracebackType
 from typing import Any
 
-from . import events
+from . import events, markup, onlooker, wait
 from .plan import Plan
 from .provision import Progress as Sign
 
-_CELL = "text-align:left;vertical-align:top"
 _NOTHING = "\N{EN DASH}"
 
 
@@ -24,12 +23,20 @@ class Table:
         titles: one a column.
         rows: cells; anything that prints.
         caption: what the table shows.
+        marked: numbers of rows that are to be seen first, in a notebook.
     """
 
-    def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> None:
+    def __init__(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        caption: str = "",
+        marked: Collection[int] = (),
+    ) -> None:
         self.titles = tuple(titles)
         self.rows = tuple(tuple(map(cell, row)) for row in rows)
         self.caption = caption
+        self.marked = frozenset(marked)
 
     def __repr__(self) -> str:
         every = [self.titles, *self.rows]
@@ -40,13 +47,7 @@ class Table:
         return "\n".join([*([self.caption] if self.caption else []), *lines])
 
     def _repr_html_(self) -> str:
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
-        head = "".join(f"<th scope='col' style='{_CELL}'>{html.escape(title)}</th>" for title in self.titles)
-        body = "".join(
-            "<tr>" + "".join(f"<td style='{_CELL}'>{html.escape(text)}</td>" for text in row) + "</tr>"
-            for row in self.rows
-        )
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return markup.table(self.titles, self.rows, self.caption, self.marked)
 
 
 class Text:
@@ -66,7 +67,7 @@ class Text:
 
     def _repr_html_(self) -> str:
         caption = f"<p><b>{html.escape(self.caption)}</b></p>" if self.caption else ""
-        return f"{caption}<pre style='max-height:30em;overflow:auto'>{html.escape(self.content)}</pre>"
+        return f"{caption}{markup.pre(self.content)}"
 
 
 class Progress:
@@ -82,8 +83,9 @@ class Progress:
         self._busy: dict[str, tuple[str, float]] = {}
         self._told: set[str] = set()
         self._last: Sign | None = None
-        self._handle: Any = None
+        self._spot = onlooker.Spot()
         self._shown = 0.0
+        self._quiet: Any = None
 
     def __call__(self, sign: Sign) -> None:
         """Take in one sign of life."""
@@ -94,15 +96,20 @@ class Progress:
             self._busy.pop(sign.key, None)
         self._record(sign)
         if time.monotonic() - self._shown > 0.25:
-            self._show(self._line())
+            self._show(self._line(), passing=True)
 
     def __enter__(self) -> Progress:
+        self._quiet = wait.LISTENER.set(None)  # this line is enough
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._quiet:
+            wait.LISTENER.reset(self._quiet)
         done, total = (self._last.done, self._last.total) if self._last else (0, 0)
         word = "stopped" if error else "done"
-        self._show(f"{self._step}: {word}, {done} of {total} jobs after {time.monotonic() - self._since:.1f} s")
+        self._show(
+            f"{self._step}: {word}, {done} of {total} jobs after {time.monotonic() - self._since:.1f} s", passing=False
+        )
 
     def _record(self, sign: Sign) -> None:
         """Tell whoever records the notebook of jobs that take a while: not all of them poll, which would tell."""
@@ -124,15 +131,9 @@ class Progress:
             now = f"; {verb} {key} since {time.monotonic() - since:.0f} s{more}"
         return f"{self._step}: {self._last.done} of {self._last.total} jobs after {seconds:.0f} s{now}"
 
-    def _show(self, line: str) -> None:
-        from IPython.display import display
-
+    def _show(self, line: str, *, passing: bool) -> None:
         self._shown = time.monotonic()
-        shown = Text(line)
-        if self._handle is None:
-            self._handle = display(shown, display_id=True)
-        if self._handle is not None:
-            self._handle.update(shown)
+        self._spot.show(Text(line), passing=passing)
 
 
 def show(what: Any, caption: str = "") -> Any:

@@ -12,7 +12,7 @@ from .clouds.survey import ADDRESSES, CPUS, Quota, Surveyor, surveyor
 from .errors import RunbookError
 from .params import Params
 from .permissions import needed
-from .resources import CloudName, Found, Resource
+from .resources import CLOUDS, CloudName, Found, Resource
 from .topology import Topology, topology
 
 # A key pair's content plays no part here, and the operator's key is not to be made by looking.
@@ -49,7 +49,7 @@ def examine(params: Params) -> tuple[Finding, ...]:
     """
     network = terraform_state.read(params.network_state) if params.network_state else None
     wanted = topology(params, public_key=_NO_KEY, network=network, script=lambda *_: "")
-    clouds: tuple[CloudName, ...] = ("aws", "gcp")
+    clouds: tuple[CloudName, ...] = CLOUDS
     with ThreadPoolExecutor(len(clouds)) as pool:
         found = pool.map(lambda cloud: tuple(_of_cloud(params, wanted, cloud)), clouds)
         return tuple(finding for part in found for finding in part)

@@ -61,6 +61,10 @@ class RunbookError(Exception):
                 lines.append(f"  {label + ':':<12} {value}")
         return "\n".join(lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows for it: what happened and what to do, instead of the library's inside first."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ParameterError(RunbookError):
     """A parameter file, notebook value or command-line option is wrong; nothing was created."""

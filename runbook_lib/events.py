@@ -8,15 +8,19 @@ what it saves; they pass through the kernel's memory alone, never through a file
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 ADDRESS = "RUNBOOK_EVENTS"
 LARGEST = 64 * 1024  # bytes of one event
+_BUFFER = 4 * LARGEST  # bytes; systems other than Linux begin with two or four thousand
+_BUSY = 0.01  # seconds before a full buffer is tried again
 
 # Kinds of event and their fields. Whoever adds one adds it here.
 SECRET = "secret"  # name, value: take the value out of everything that is saved from now on
@@ -45,8 +49,17 @@ def emit(kind: str, *, must_arrive: bool = False, **facts: Any) -> None:
     flags = 0 if must_arrive else socket.MSG_DONTWAIT
     if len(message) > LARGEST:
         raise ValueError(f"an event of {len(message)} bytes, of which the recorder would hear {LARGEST}: {kind}")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
-        sender.sendto(message, flags, address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        _widen(sender, socket.SO_SNDBUF)
+        while True:
+            try:
+                sender.sendto(message, flags, address)
+                return
+            except OSError as error:
+                # Linux waits by itself for room; others say that there is none. Any other error: nobody listens.
+                if not must_arrive or error.errno != errno.ENOBUFS:
+                    return
+            time.sleep(_BUSY)
 
 
 class Listener:
@@ -60,6 +73,7 @@ class Listener:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        _widen(self._socket, socket.SO_RCVBUF)
         self._socket.bind(str(path))
 
     def fileno(self) -> int:
@@ -80,3 +94,10 @@ class Listener:
         """Listen no more."""
         self._socket.close()
         self.path.unlink(missing_ok=True)
+
+
+def _widen(end: socket.socket, buffer: int) -> None:
+    """Let a socket's buffer hold a few of the largest events, where it does not by itself and the system lets it."""
+    with contextlib.suppress(OSError):
+        if end.getsockopt(socket.SOL_SOCKET, buffer) < _BUFFER:
+            end.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER)

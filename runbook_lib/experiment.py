@@ -6,7 +6,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from .checks import Check, Checks, at_least, equal, is_true
 from .errors import AccessError
 from .resources import Host
 from .site import Site
+from .together import each
 from .visits import Answer, Watch
 
 T = TypeVar("T")
@@ -282,9 +282,8 @@ def log_since(site: Site, hosts: Iterable[Host], sizes: Mapping[tuple[str, str],
     return (said for part in _each(one, hosts) for said in part)
 
 
-def _each(work: Callable[[Host], T], hosts: Iterable[Host]) -> list[T]:
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(work, [host for host in hosts if host.role != "bastion"]))
+def _each(work: Callable[[Host], T], hosts: Iterable[Host]) -> tuple[T, ...]:
+    return each(work, (host for host in hosts if host.role != "bastion"))
 
 
 def _until(site: Site, what: str, looks: Looks) -> tuple[float, Checks]:

@@ -9,8 +9,7 @@ import json
 import random
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -22,6 +21,7 @@ from .errors import PrerequisiteError
 from .reach import PORTS, VISITOR, Policy, Probe, Way, one_of_each, probes
 from .resources import Host
 from .site import Site
+from .together import Workers, each
 from .topology.network import places
 
 # Each packet is sent this often, so far apart, with a pause before each target; the last ones have this long to arrive.
@@ -128,7 +128,7 @@ def _observe(
     # What stands in a packet tells its sender and way; 0 is for visitors, whose packets are their own.
     ends = dict(enumerate(((host.name, way) for host in hosts for way in _WAYS), start=1))
     access, by_name = site.access, {host.name: host for host in hosts}
-    _on_each(hosts, lambda h: _run(access, h, {"do": "listen", "salt": salt, "ports": numbered, "inside": inside}))
+    each(lambda h: _run(access, h, {"do": "listen", "salt": salt, "ports": numbered, "inside": inside}), hosts)
 
     targets: dict[str, list[tuple[str | None, int]]] = {host.name: [] for host in hosts}
     number = {end: count for count, end in ends.items()}
@@ -138,14 +138,14 @@ def _observe(
     pace = {"rounds": ROUNDS, "gap": _GAP, "pause": _PAUSE}
     sending = {"do": "send", "ports": numbered, "port": random.choice(_SOURCE_PORTS), **pace}
     outside = [one for one in wanted if one.source == VISITOR]
-    with ThreadPoolExecutor(len(outside) or 1) as visitors:
+    with Workers(len(outside)) as visitors:
         # What comes of it is seen where it arrives: from here, a closed door looks like an empty room.
         for one in outside:
             visitors.submit(visits.answers, site.params, by_name[one.to], one.port, timeout=1)
-        _on_each(hosts, lambda host: _run(access, host, {**sending, "salt": salt, "targets": targets[host.name]}))
+        each(lambda host: _run(access, host, {**sending, "salt": salt, "targets": targets[host.name]}), hosts)
         time.sleep(_FLIGHT)
 
-    collected = _on_each(hosts, lambda host: _run(access, host, {"do": "collect", "salt": salt}))
+    collected = each(lambda host: _run(access, host, {"do": "collect", "salt": salt}), hosts)
     arrived: set[Probe] = set()
     for host, text in zip(hosts, collected, strict=True):
         for protocol, port, sender in json.loads(text):
@@ -157,8 +157,3 @@ def _observe(
 def _run(access: Access, host: Host, order: Mapping[str, Any]) -> str:
     script = files(__package__).joinpath("probe.py").read_text(encoding="utf-8")
     return access.run(host, f"python3 - {shlex.quote(json.dumps(order))}", text=script).stdout
-
-
-def _on_each(hosts: tuple[Host, ...], act: Callable[[Host], str]) -> list[str]:
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        return list(pool.map(act, hosts))

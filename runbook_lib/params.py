@@ -25,6 +25,7 @@ from pydantic import (
 
 from . import events, references, releases
 from .errors import ParameterError
+from .notebook_names import meant
 from .refusals import explain
 
 # A value that others are looked up by, or that loosens a rule, is written out.
@@ -137,12 +138,14 @@ class Params(BaseModel):
     def of(cls, names: Mapping[str, Any]) -> Params:
         """The parameters among a notebook's global names: ``Params.of(globals())``.
 
-        Call it before any other variable is set, so that a misspelt parameter is told from a variable.
+        Called first before any other variable is set, so that a misspelt parameter is told from a variable; see
+        ``notebook_names`` for later calls.
 
         Raises:
             ParameterError: an unknown name or an unacceptable value.
         """
-        return cls.parse({k: v for k, v in names.items() if _is_parameter(k, v)}, source="notebook")
+        given = meant(names, cls.model_fields)
+        return cls.parse({k: v for k, v in given.items() if _is_parameter(k, v)}, source="notebook")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, source: str) -> Params:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Literal, NamedTuple, Protocol
@@ -14,6 +14,7 @@ from .errors import CloudError, RunbookError, WaitTimeout
 from .plan import TEARDOWN, Action, Plan, is_ready, kind_needs, kind_of, plan, require_step
 from .resources import CloudName, Found, Host, resolve
 from .rollout import Order, order
+from .together import Workers
 from .topology import Topology
 
 __all__ = ["Action", "Plan", "Progress", "Service", "absent", "apply", "destroy_all", "hosts", "plan", "require_step"]
@@ -176,7 +177,7 @@ class _Run:
         heights = _heights(self.graph)
         waiting: list[_Job] = []
         running: dict[Future[Found | None], tuple[_Job, float]] = {}
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with Workers(WORKERS, finish=True) as pool:  # the lock is let go once nothing is being changed
             while True:
                 waiting += sorter.get_ready()
                 # What most depends on begins first. A wait comes last: the cloud goes on meanwhile.

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import consul, display, experiment
@@ -19,9 +18,10 @@ from .checks import Check, equal, is_true
 from .errors import PrerequisiteError
 from .experiment import Experiment
 from .plan import Action, Plan
-from .resources import CloudName, Host
+from .resources import CLOUDS, CloudName, Host
 from .site import Site
-from .states import CLOUDS, SERVICE, STEP, alone, of, other, standing, unanswered, wan, whole
+from .states import SERVICE, STEP, alone, of, other, standing, unanswered, wan, whole
+from .together import each
 
 _FULL = "No space left on device"
 # Fills a disk to its last byte, at once where the file system can; `run` removes it.
@@ -238,9 +238,8 @@ def vpn_cut(site: Site, cut: str, join: str, *, seconds: float = 30) -> Experime
     hosts = standing(site)
 
     def during() -> Iterator[Check]:
-        with ThreadPoolExecutor(len(CLOUDS)) as pool:
-            for checks in pool.map(lambda cloud: tuple(alone(site, hosts, cloud)), CLOUDS):
-                yield from checks
+        for checks in each(lambda cloud: tuple(alone(site, hosts, cloud)), CLOUDS):
+            yield from checks
 
     return experiment.run(
         site,

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import approval, clouds, consul, costs, display, keys, lease, provision, rollout, terraform_state
+from . import (
+    approval,
+    clouds,
+    consul,
+    costs,
+    display,
+    keys,
+    lease,
+    onlooker,
+    provision,
+    rollout,
+    terraform_state,
+    waiting,
+)
 from .access import Access
 from .archive import interactive
 from .archive.record import StepRecord
@@ -16,7 +30,7 @@ from .errors import CloudError, ParameterError, PrerequisiteError, RunbookError,
 from .handover import Handover
 from .params import Params
 from .plan import TEARDOWN, Plan
-from .resources import STEPS, CloudName, Found, Host
+from .resources import CLOUDS, STEPS, CloudName, Found, Host
 from .topology import Topology, topology
 
 # The first step that needs the two datacenters joined.
@@ -60,13 +74,16 @@ class Site:
         self.topology = topology
         self.clouds = clouds
         self._access: Access | None = None
+        self._opening = threading.Lock()  # live views ask for the way, too
+        self.closing: list[Callable[[], object]] = []  # what is called first when it closes
 
     @property
     def access(self) -> Access:
         """SSH to the hosts that exist now; connections are kept from one cell to the next."""
-        if self._access is None:
-            self._access = Access(self.params, self.hosts(), console=self.console)
-        return self._access
+        with self._opening:
+            if self._access is None:
+                self._access = Access(self.params, self.hosts(), console=self.console)
+            return self._access
 
     def check(self) -> Site:
         """Make sure that both clouds know the project, regions, zones, images and machine types; changes nothing.
@@ -84,7 +101,7 @@ class Site:
         Raises:
             ParameterError: a parameter names none.
         """
-        both = zip(("aws", "gcp"), self.clouds.both(lambda cloud: cloud.image()), strict=True)
+        both = zip(CLOUDS, self.clouds.both(lambda cloud: cloud.image()), strict=True)
         rows = [(cloud, image.wanted, image.name, image.id) for cloud, image in both]
         return display.Table(("cloud", "image", "newest", "id"), rows)
 
@@ -151,8 +168,7 @@ class Site:
         began = time.monotonic()
         with self._locked(plan), display.Progress(plan.step) as progress, self._costing(plan):
             provision.apply(plan, self.clouds, service=self._service(plan), progress=progress)
-        if self._access is not None:
-            self._access.hosts = self.hosts()
+        self.refresh()
         count = plan.counts
         return Applied(
             plan.step,
@@ -231,16 +247,30 @@ class Site:
         every = provision.hosts(self.topology, self.clouds)
         return tuple(host for host in every if role in ("", host.role) and cloud in ("", host.cloud))
 
+    def refresh(self) -> tuple[Host, ...]:
+        """The deployment's instances; SSH goes from now on by the bastions that are among them."""
+        every = self.hosts()
+        if self._access is not None:
+            self._access.hosts = every
+        return every
+
     def host(self, name: str) -> Host:
-        """One host by its name, for example ``server-gcp-consul-1``.
+        """One host by its name, for example ``server-gcp-consul-1``, and the way to it as it is now.
 
         Raises:
-            KeyError: there is none of that name.
+            ParameterError: there is none of that name.
         """
-        for host in self.hosts():
+        every = self.refresh()
+        for host in every:
             if host.name == name:
                 return host
-        raise KeyError(name)
+        raise ParameterError(
+            "there is no such host",
+            resource="name",
+            expected=", ".join(host.name for host in every) or "hosts, which there are none of yet",
+            seen=name,
+            remedy="take a name that is there, or run the notebook that makes this one",
+        )
 
     def console(self, host: Host) -> str:
         """What an instance wrote to its console since it booted, through its cloud's API."""
@@ -279,25 +309,40 @@ class Site:
             )
 
     def close(self) -> None:
-        """Close the connections to the hosts."""
-        if self._access is not None:
-            self._access.close()
-            self._access = None
+        """Close the connections to the hosts, and first what goes on by them."""
+        while self.closing:
+            self.closing.pop()()
+        with self._opening:
+            access, self._access = self._access, None
+        if access is not None:
+            access.close()
 
 
 def open_site(params: Params) -> Site:
     """Open a deployment. The operator's SSH key is made if there is none yet; no cloud is asked.
 
-    In a notebook that nobody records, by ``runbook run`` for example, the kernel itself does so from here on.
+    In a notebook that nobody records, by ``runbook run`` for example, the kernel itself does so from here on; where
+    somebody looks on, cells that wait say for what. A notebook's cell that does this is run again: what the one before
+    had open, connections and pages, is closed; it opens what it needs anew if somebody still holds it.
 
     Raises:
         ParameterError: a file that a parameter names is missing or unusable.
         PrerequisiteError: there are no credentials.
     """
     interactive.begin(params, _by_hand)  # first of all: what is opened may tell secrets
+    waiting.begin()
+    for earlier in _held(params.deployment):
+        earlier.close()
     network = terraform_state.read(params.network_state) if params.network_state else None
     wanted = topology(params, public_key=keys.operator_key(params).public_text, network=network)
     return Site(params, wanted, clouds.connect(params))
+
+
+def _held(deployment: str) -> set[Site]:
+    """The sites of a deployment that the kernel's variables hold; none where this is no kernel."""
+    shell = onlooker.shell()
+    variables = tuple(shell.user_ns.values()) if shell else ()
+    return {each for each in variables if isinstance(each, Site) and each.params.deployment == deployment}
 
 
 def _deeds(plan: Plan) -> set[tuple[str, str, tuple[str, ...], str]]:

@@ -77,10 +77,13 @@ class Connections:
             process = await self._start(host, bastion, command, text)
             return await process.wait(check=False, timeout=timeout)
 
-    async def forward(self, host: Host, bastion: Host | None, target: str, port: int) -> asyncssh.SSHListener:
-        """Listen on a free loopback port; what connects there is led to ``target:port`` as the host sees it."""
+    async def forward(
+        self, host: Host, bastion: Host | None, target: str, port: int, local_port: int = 0
+    ) -> asyncssh.SSHListener:
+        """Listen on a loopback port, any free one by default; what connects there is led to ``target:port`` as the host
+        sees it."""
         connection = await self.to(host, bastion)
-        return await connection.forward_local_port("127.0.0.1", 0, target, port)
+        return await connection.forward_local_port("127.0.0.1", local_port, target, port)
 
     async def forget(self, host: Host) -> None:
         """Drop the connection to a host, if there is one."""

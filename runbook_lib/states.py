@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from . import consul
 from .checks import Check, equal, is_true
 from .errors import AccessError, PrerequisiteError
-from .resources import CloudName, Host
+from .resources import CLOUDS, CloudName, Host
 from .site import Site
+from .together import each
 
 STEP, SERVICE = "06_resilience", "demo"
-CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 ROLES = ("bastion", "consul", "traefik", "web")
 
 
@@ -39,9 +38,8 @@ def standing(site: Site) -> tuple[Host, ...]:
 def whole(site: Site) -> Iterator[Check]:
     """Both datacenters with a leader, all agents alive, the service passing, and questions answered across."""
     hosts = standing(site)
-    with ThreadPoolExecutor(len(CLOUDS)) as pool:
-        for checks in pool.map(lambda cloud: tuple(_whole(site, hosts, cloud)), CLOUDS):
-            yield from checks
+    for checks in each(lambda cloud: tuple(_whole(site, hosts, cloud)), CLOUDS):
+        yield from checks
 
 
 def alone(site: Site, hosts: Iterable[Host], cloud: CloudName) -> Iterator[Check]:

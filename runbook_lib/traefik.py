@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from .access import Access
 from .credentials import DASHBOARD_USER
 from .errors import AccessError
 from .resources import Host
+from .together import each
 
 DASHBOARD = 8080
 LOG = "/var/log/traefik/traefik.log"
@@ -115,9 +115,7 @@ def until_up(access: Access, hosts: Iterable[Host], timeout: float | None = None
             tolerate=(AccessError,),
         )
 
-    wanted = tuple(hosts)
-    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        tuple(pool.map(one, wanted))
+    each(one, hosts)
 
 
 @contextmanager

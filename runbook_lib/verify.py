@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import yaml
@@ -19,15 +18,20 @@ from .bootstrap import FINISHED, RETRY_JOIN, bootstrap_expect
 from .checks import Check, at_least, contains, equal, is_true
 from .errors import AccessError
 from .params import Params
-from .resources import CloudName, Found, Host
+from .resources import CLOUDS, CloudName, Found, Host
 from .site import Site
+from .together import each
 from .topology.names import role_name
 from .topology.network import aws_subnets
 from .vpn import tunnels
 
-CLOUDS: tuple[CloudName, ...] = ("aws", "gcp")
 # Ports that nobody outside may reach, on any public address: Consul's API and DNS, and the dashboard.
 CLOSED = (8080, 8500, 8600)
+
+
+def settled(site: Site, step: str) -> Iterator[Check]:
+    """A step has nothing left to do: both clouds report what its plan wants, field by field."""
+    yield equal(f"{step}: still to do", [], [f"{action.verb} {action.key}" for action in site.plan(step).work])
 
 
 # ---- 00_provision ----------------------------------------------------------------------------------------
@@ -52,7 +56,7 @@ def network(site: Site) -> Iterator[Check]:
             yield equal(f"GCP: the {kind} subnet", cidr, found[f"gcp:subnetwork:{dep}-{kind}"].spec["ip_cidr_range"])
         way = found[f"gcp:route:{dep}-nat"].spec
         yield equal(
-            "GCP: private hosts go out by the bastion",
+            "GCP: private hosts go out by the bastion (next hop, priority, tags)",
             (f"{dep}-bastion-gcp", 800, ("consul-clients", "consul-servers")),
             (way["next_hop_instance"].rpartition("/")[2], way["priority"], tuple(sorted(way["tags"]))),
         )
@@ -121,8 +125,8 @@ def cluster(site: Site, cloud: CloudName) -> Iterator[Check]:
     # An early server is told of the few that exist by then; together they were told of all, and of nobody else.
     told = {h.name: {a for d in consul.discovered(site.access, h) for a in d.servers} for h in servers}
     addresses = {host.private_ip for host in servers}
-    for name, some in told.items():
-        yield is_true(f"{name}: its log tells whom the cloud's API named", some and some <= addresses, sorted(some))
+    for server, some in told.items():
+        yield is_true(f"{server}: its log tells whom the cloud's API named", some and some <= addresses, sorted(some))
     yield equal(f"{cloud}: servers found through the cloud's API", addresses, set().union(*told.values()))
 
 
@@ -167,7 +171,7 @@ def host_setup(site: Site, cloud: CloudName) -> Iterator[Check]:
             equal(f"{host.name}: the console's last line", FINISHED, site.console(host).strip().rpartition("\n")[2]),
         ]
 
-    return each(one, site.hosts("consul", cloud))
+    return of_each(one, site.hosts("consul", cloud))
 
 
 # What a syslog daemon or the journal has of Consul, in lines.
@@ -203,7 +207,7 @@ def wan_files(site: Site) -> Iterator[Check]:
         text = site.access.run(host, f"cat {consul.WAN_FILE}").stdout
         return [equal(f"{host.name}: retry_join_wan", wanted, json.loads(text)["retry_join_wan"])]
 
-    return each(one, site.hosts("consul"))
+    return of_each(one, site.hosts("consul"))
 
 
 # ---- 03_traefik ------------------------------------------------------------------------------------------
@@ -215,8 +219,7 @@ def balancers(site: Site) -> Iterator[Check]:
     def one(host: Host) -> list[Check]:
         reply = visits.ask(site.params, host, "nobody")[0]
         about = traefik.overview(site.access, host)
-        with ThreadPoolExecutor(len(CLOSED)) as pool:
-            answering = list(pool.map(lambda port: visits.answers(site.params, host, port, timeout=1), CLOSED))
+        answering = each(lambda port: visits.answers(site.params, host, port, timeout=1), CLOSED)
         open_outside = [port for port, answer in zip(CLOSED, answering, strict=True) if answer]
         config = yaml.safe_load(site.access.run(host, "cat /etc/traefik/traefik.yml").stdout)
         catalog = config["providers"]["consulCatalog"]
@@ -230,7 +233,15 @@ def balancers(site: Site) -> Iterator[Check]:
             equal(f"{host.name}: only services so tagged", "Tag(`traefik.tags=exposed`)", catalog["constraints"]),
         ]
 
-    return each(one, site.hosts("traefik"))
+    return of_each(one, site.hosts("traefik"))
+
+
+def members(site: Site, *roles: str) -> Iterator[Check]:
+    """Every host of these roles is alive in its datacenter's LAN pool; others may be there, too."""
+    for cloud in CLOUDS:
+        wanted = [host.name for host in site.hosts(cloud=cloud) if host.role in roles]
+        pool = consul.members(site.access, site.hosts("consul", cloud)[0])
+        yield contains(f"{cloud}: alive in the LAN pool", wanted, [m.name for m in pool if m.status == "alive"])
 
 
 def clients(site: Site) -> Iterator[Check]:
@@ -276,6 +287,12 @@ def all_answered(site: Site, answers: Iterable[visits.Answer]) -> Iterator[Check
     for host in site.hosts("traefik"):
         wanted = {visits.server_name(site.params, web) for web in site.hosts("web", host.cloud)}
         yield equal(f"{host.name}: answered by", wanted, {a.server for a in given if a.traefik == host.name and a.ok})
+
+
+def none_failed(answers: Iterable[visits.Answer]) -> Iterator[Check]:
+    """No visitor went without a web server's answer."""
+    failed = [f"{answer.traefik}: {answer.status or answer.text}" for answer in answers if not answer.ok]
+    yield equal("requests that failed", [], failed)
 
 
 def from_bastion(site: Site, name: str = "demo") -> Iterator[Check]:
@@ -357,9 +374,6 @@ def _opens(site: Site, host: Host, address: str, port: int) -> bool:
     return site.access.run(host, command, check=False).exit_status == 0
 
 
-def each(work: Callable[[Host], Iterable[Check]], hosts: Iterable[Host]) -> Iterator[Check]:
+def of_each(work: Callable[[Host], Iterable[Check]], hosts: Iterable[Host]) -> Iterator[Check]:
     """The checks of every host, in the hosts' order, made at the same time."""
-    wanted = tuple(hosts)
-    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        for checks in pool.map(work, wanted):
-            yield from checks
+    return (check for checks in each(work, hosts) for check in checks)

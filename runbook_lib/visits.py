@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
@@ -18,6 +17,7 @@ from . import wait
 from .access import Access
 from .params import Params
 from .resources import Host
+from .together import each
 
 PAGE = re.compile(r"welcome to webserver : (\S+)")
 
@@ -85,6 +85,20 @@ def ask(params: Params, host: Host, name: str = "demo", *, times: int = 1, port:
         return tuple(_request(params, client, host, name, port) for _ in range(times))
 
 
+def ask_all(params: Params, hosts: Iterable[Host], name: str = "demo", *, patience: float = 10) -> tuple[Answer, ...]:
+    """Request a service once from each load balancer among the hosts, from all at the same time.
+
+    Args:
+        params: for the domain and the way to public addresses.
+        hosts: of which the load balancers are asked.
+        name: the service.
+        patience: seconds of silence after which a visitor gives up.
+    """
+    balancers = [host for host in hosts if host.role == "traefik"]
+    with _public(params, patience) as client:
+        return each(lambda host: _request(params, client, host, name, 80), balancers)
+
+
 def until_all_answer(
     params: Params,
     hosts: Iterable[Host],
@@ -126,8 +140,7 @@ def until_all_answer(
         return tuple(given)
 
     balancers = [host for host in every if host.role == "traefik"]
-    with ThreadPoolExecutor(max(1, len(balancers))) as pool:
-        return tuple(answer for part in pool.map(one, balancers) for answer in part)
+    return tuple(answer for part in each(one, balancers) for answer in part)
 
 
 class Watch:
@@ -233,11 +246,12 @@ class Watch:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join(self._patience + 5)
-        self._client.close()
+        if kind is None or issubclass(kind, Exception):  # an interrupted cell does not wait for what hangs
+            for thread in self._threads:
+                thread.join(self._patience + 5)
+            self._client.close()
 
     def _ask(self, host: Host, turn: int) -> None:
         pause = turn * self._interval

@@ -1,6 +1,7 @@
 """The only polling loop: ask again until it is so, and say what was last seen when it is not.
 
-Whoever records the notebook is told what is being waited for, so that one that waits is told from one that hangs.
+Whoever records the notebook is told what is being waited for, so that one that waits is told from one that hangs; so
+is whoever looks on, by what ``LISTENER`` holds for the cell that waits and for the threads that work for it.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
 
-from . import events
+from . import events, together
 from .errors import WaitTimeout
 
 T = TypeVar("T")
@@ -18,6 +20,19 @@ TELL_EVERY = 1.0  # seconds between two words to whoever records
 SEEN = 500  # characters of what was last seen that are told
 # The longer it takes, the seldomer it is asked: a pause is this part of the time waited, so that little is lost to it.
 GROWTH = 0.05
+
+
+class Listener(Protocol):
+    """Who is told of waits that take longer than ``TELL_EVERY``; several threads may wait at a time."""
+
+    def waiting(self, what: str, seconds: float, seen: str, /) -> None:
+        """It is waited for since so many seconds, and this was last seen."""
+
+    def over(self, what: str, seconds: float, there: bool, /) -> None:
+        """It came after so many seconds, or was given up; told only of what ``waiting`` was told of."""
+
+
+LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 def until(
@@ -48,33 +63,65 @@ def until(
 
     Raises:
         WaitTimeout: with what was last seen, or the last tolerated exception.
+        KeyboardInterrupt: the cell was interrupted, in whichever of its threads this is.
     """
-    began = time.monotonic()
-    deadline, told = began + timeout, 0.0
-    while True:
-        seen: object
-        try:
-            answer = look()
-        except tolerate as error:
-            seen = f"{type(error).__name__}: {error}"
-        else:
-            if done(answer):
-                if told:
-                    events.emit(events.ARRIVED, what=what)
-                return answer
-            seen = describe(answer)
-        now = time.monotonic()
-        if now - told >= TELL_EVERY:
-            told = now
-            events.emit(events.WAITING, what=what, seconds=round(now - began, 1), seen=str(seen)[:SEEN])
-        if now >= deadline:
-            raise WaitTimeout(
-                f"gave up waiting for {what} after {timeout:g} s",
-                resource=what,
-                seen=seen,
-                remedy=remedy,
-            )
-        time.sleep(max(0.0, min(_pause(interval, longest, now - began), deadline - time.monotonic())))
+    with _Telling(what) as telling:
+        deadline = telling.began + timeout
+        while True:
+            seen: object
+            try:
+                answer = look()
+            except tolerate as error:
+                seen = f"{type(error).__name__}: {error}"
+            else:
+                if done(answer):
+                    telling.arrived()
+                    return answer
+                seen = describe(answer)
+            now = time.monotonic()
+            telling.waiting(now, seen)
+            if now >= deadline:
+                raise WaitTimeout(
+                    f"gave up waiting for {what} after {timeout:g} s",
+                    resource=what,
+                    seen=seen,
+                    remedy=remedy,
+                )
+            pause = min(_pause(interval, longest, now - telling.began), deadline - time.monotonic())
+            together.pause(max(0.0, pause))
+
+
+class _Telling:
+    """What is told of one wait, to the recorder and to whoever looks on."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.began = time.monotonic()
+        self._told = 0.0
+        self._listener: Listener | None = None  # once it is told
+        self._there = False
+
+    def waiting(self, now: float, seen: object) -> None:
+        if now - self._told < TELL_EVERY:
+            return
+        self._told = now
+        seconds, text = now - self.began, str(seen)[:SEEN]
+        events.emit(events.WAITING, what=self.what, seconds=round(seconds, 1), seen=text)
+        if seconds >= TELL_EVERY and (listener := LISTENER.get()):
+            self._listener = listener
+            listener.waiting(self.what, seconds, text)
+
+    def arrived(self) -> None:
+        self._there = True
+        if self._told:
+            events.emit(events.ARRIVED, what=self.what)
+
+    def __enter__(self) -> _Telling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._listener:
+            self._listener.over(self.what, time.monotonic() - self.began, self._there)
 
 
 def _pause(interval: float, longest: float, waited: float) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,19 @@ def test_history_has_a_line_for_each_run(tmp_path: Path, capsys: pytest.CaptureF
     assert [line.count("20260102T030405Z-9f3a1c") for line in lines] == [0, 1, 1]
     assert "✗" in lines[1] and "10.0 s" in lines[1] and "failed in 01_bootstrap" in lines[1]
     assert "cut off in 01_bootstrap" in lines[2]
+
+
+def test_a_line_of_history_fits_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = [StepRecord(name, "x", outcome="succeeded") for name in ("00_provision", "01_bootstrap", "02_federate")]
+    walked = replace(record(tmp_path), identity={"user": "root"}, steps=done)
+    torn_down = replace(walked, steps=[StepRecord("05_teardown", "x", outcome="succeeded")])
+    console.history([(walked, "succeeded"), (torn_down, "succeeded")])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "  00 to 02  " in lines[1] and "  05_teardown  " in lines[2]
 
 
 def test_history_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,10 +90,12 @@ class Loopback:
         there = SimpleNamespace(host=host.private_ip, port=port)
         return nullcontext(there)
 
-    def put(self, host: Host, text: str, path: str, **_: object) -> bool:
+    def put(self, host: Host, text: str, path: str, *, then: str = "", **_: object) -> bool:
         target = self.folder / host.name / Path(path).name
         changed = not target.exists() or target.read_text() != text
         target.write_text(text)
+        if changed and then:
+            self.run(host, then)
         return changed
 
     def run(self, host: Host, command: str, **_: object) -> Result:

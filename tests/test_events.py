@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +57,27 @@ def test_what_must_arrive_waits_for_a_busy_recorder_and_the_rest_does_not(listen
         arrived += [event["value"] for event in listener.take()]
     arrived += [event["value"] for event in listener.take()]
     assert arrived == [str(number) for number in range(sent)]
+
+
+def test_a_system_that_does_not_wait_itself_is_asked_again(
+    listener: events.Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[bytes] = []
+
+    class Full(socket.socket):
+        """What other systems than Linux have: a buffer that says that it is full."""
+
+        def sendto(self, message: bytes, *more: Any) -> int:  # type: ignore[override]
+            if len(refusals) % 4 < 3:
+                refusals.append(message)
+                raise OSError(errno.ENOBUFS, "No buffer space available")
+            return super().sendto(message, *more)
+
+    monkeypatch.setattr(socket, "socket", Full)
+    events.emit(events.WAITING, what="a leader")
+    assert (len(refusals), list(listener.take())) == (1, [])
+    events.emit(events.SECRET, must_arrive=True, name="key", value="s3cr3t")
+    assert (len(refusals), [event["value"] for event in listener.take()]) == (3, ["s3cr3t"])
 
 
 def test_what_would_be_cut_short_is_refused(listener: events.Listener) -> None:

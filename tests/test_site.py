@@ -14,6 +14,7 @@ from runbook_lib.params import Params
 from runbook_lib.pictures import architecture
 from runbook_lib.site import open_site
 from tests.clouds.conftest import aws_lab, gcp_lab  # noqa: F401 - fixtures
+from tests.sessions import Session
 
 
 @pytest.fixture
@@ -54,8 +55,10 @@ def test_a_site_goes_from_nothing_to_servers_and_back(params: Params) -> None:
     server = site.host("server-aws-consul-2")
     assert (server.cloud, server.zone, server.datacenter) == ("aws", "us-west-2b", "us-west-2")
     assert site.console(server) == f"console of {server.id}\n"
-    with pytest.raises(KeyError, match="server-aws-web-9"):
+    with pytest.raises(ParameterError, match="no such host") as refused:
         site.host("server-aws-web-9")
+    assert refused.value.seen == "server-aws-web-9"
+    assert "server-aws-consul-2" in str(refused.value.expected)
 
     picture = architecture(site)
     shown = ["".join(part.itertext()) for part in ET.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text")]
@@ -132,3 +135,14 @@ def test_all_steps_are_planned_at_once_but_no_test_that_is_not_wanted(params: Pa
     assert steps == ["00_provision", "01_bootstrap", "03_traefik", "04_test"]
     without = open_site(params.model_copy(update={"test": False})).plans()
     assert [plan.step for plan in without] == steps[:-1]
+
+
+def test_a_cell_that_opens_it_again_closes_what_was_open(params: Params, tmp_path: Path) -> None:
+    given = {name: getattr(params, name) for name in params.model_fields_set}
+    with Session(RUNBOOK_OUTPUT=str(tmp_path / "outputs")) as session:
+        session.run(f"import runbook_lib as rb; given = {given!r}; closed = []")
+        for deployment in ("blue", "green", "blue"):
+            session.run(f"site = rb.open_site(rb.Params(deployment={deployment!r}, **given))")
+            session.run(f"site.closing.append(lambda: closed.append({deployment!r})); {deployment} = site")
+        assert session.run("closed")[0].data["text/plain"] == "['blue']"
+        session.close()

@@ -18,12 +18,24 @@ from tests.standing import PARAMS, changed, site_of, standing
 FOUND = standing()
 SMALL = Params(traefiks=1, web_servers=2)
 
+WAY_OUT = "GCP: private hosts go out by the bastion (next hop, priority, tags)"
+
 
 def failed(checks: Iterable[Check]) -> list[str]:
     """Names of the checks that do not agree; there must be some checks."""
     every = list(checks)
     assert every
     return [check.name for check in every if not check.ok]
+
+
+def test_a_step_is_settled_once_its_plan_is_empty() -> None:
+    assert failed(verify.settled(site_of(FOUND), "01_bootstrap")) == []
+    server = "gcp:instance:demo-server-gcp-consul-2"
+    for found, verb in ((changed(FOUND, server, tags={"items": []}), "change"), ({**FOUND}, "create")):
+        if verb == "create":
+            del found[server]
+        [check] = verify.settled(site_of(found), "01_bootstrap")
+        assert (check.name, check.seen, check.ok) == ("01_bootstrap: still to do", [f"{verb} {server}"], False)
 
 
 # ---- 00_provision ----------------------------------------------------------------------------------------
@@ -52,9 +64,9 @@ def test_a_network_as_wanted_passes() -> None:
         ),
         ("gcp:subnetwork:demo-public", {"ip_cidr_range": "172.27.3.0/27"}, "GCP: the public subnet"),
         ("gcp:subnetwork:demo-private", {"ip_cidr_range": "172.27.3.64/26"}, "GCP: the private subnet"),
-        ("gcp:route:demo-nat", {"priority": 1000}, "GCP: private hosts go out by the bastion"),
-        ("gcp:route:demo-nat", {"tags": ["consul-servers"]}, "GCP: private hosts go out by the bastion"),
-        ("gcp:route:demo-nat", {"next_hop_instance": "x/other"}, "GCP: private hosts go out by the bastion"),
+        ("gcp:route:demo-nat", {"priority": 1000}, WAY_OUT),
+        ("gcp:route:demo-nat", {"tags": ["consul-servers"]}, WAY_OUT),
+        ("gcp:route:demo-nat", {"next_hop_instance": "x/other"}, WAY_OUT),
         ("gcp:instance:demo-bastion-gcp", {"can_ip_forward": False}, "GCP: the bastion may forward packets"),
         (
             "aws:iam_role:demo-ec2-describe-instances",
@@ -188,3 +200,14 @@ def test_what_is_left_is_named_by_its_cloud() -> None:
     checks = list(verify.nothing_left(site_of(left)))
     assert failed(checks) == [f"gcp: resources of {PARAMS.deployment}"]
     assert checks[1].seen == ["gcp:route:demo-nat"]
+
+
+def test_a_visitor_who_went_without_an_answer_is_told_of() -> None:
+    served = Answer("server-aws-traefik-1", 200, "ip-172-30-3-133", 0.1, 0.0, "welcome")
+    assert failed(verify.none_failed([served])) == []
+    for answer, told in (
+        (replace(served, status=502, server=""), "server-aws-traefik-1: 502"),
+        (replace(served, status=0, server="", text="ConnectTimeout"), "server-aws-traefik-1: ConnectTimeout"),
+    ):
+        [check] = verify.none_failed([served, answer])
+        assert (check.ok, check.seen) == (False, [told])

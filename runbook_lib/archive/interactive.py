@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import events
+from .. import events, onlooker
 from ..params import Params
 from .entry import sha256
 from .frontend import SUBSCRIBED, Frontend
@@ -35,7 +35,7 @@ SESSION = "JPY_SESSION_NAME"  # Jupyter's server puts the notebook's path into i
 UNNAMED = "notebook"
 PATIENCE = 2.0  # seconds after which what a long cell has shown so far is saved, too
 QUIET, LAST_MESSAGES = 0.1, 1.0  # when a kernel ends: so long without a message, and in all, its last ones may take
-LAST_WORDS = 10.0  # seconds an ending kernel waits for its record
+LAST_WORDS = 30.0  # seconds an ending kernel waits for its record
 
 
 class Operation(Protocol):
@@ -74,7 +74,7 @@ def begin(params: Params, open_operation: Open, output: Path | None = None) -> R
     Returns:
         The recorder; ``None`` if there is nothing to do or it could not begin.
     """
-    shell = _shell()
+    shell = onlooker.shell()
     if shell is None or os.environ.get(events.ADDRESS):
         return None
     step = _step()
@@ -121,21 +121,15 @@ class Recorder:
         self._told = False
         self._ending = False
         self._end_as: Outcome | None = None
-        self._operation: Operation | None = None
 
     def start(self) -> None:
         """Start the thread; afterwards no message is missed."""
         os.environ[events.ADDRESS] = str(self._listener.path)
         self._thread.start()
         atexit.register(self.end)
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if threading.current_thread() is threading.main_thread() and _is_free(signal.getsignal(signal.SIGTERM)):
             signal.signal(signal.SIGTERM, self._on_term)
         self._ready.wait(SUBSCRIBED)
-
-    @property
-    def folder(self) -> Path | None:
-        """Where the record is, once it is begun."""
-        return self._operation.record.folder if self._operation else None
 
     def end(self, outcome: Outcome | None = None) -> None:
         """Close the record; called when the kernel ends, by itself.
@@ -153,9 +147,10 @@ class Recorder:
     # ---- in the thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        operation = None
         try:
             with Frontend() as client:
-                self._record(client)
+                operation = self._record(client)
         except Exception as error:  # noqa: BLE001 - the cells go on
             self._complain("this session is not recorded from here on", error)
         finally:
@@ -165,13 +160,18 @@ class Recorder:
                 del os.environ[events.ADDRESS]
             self._listener.close()
             shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._waker)
-            os.close(self._wake)
+            ends, self._waker, self._wake = (self._waker, self._wake), -1, -1  # the numbers are soon somebody else's
+            for end in ends:
+                os.close(end)
+        # Last of all, as whoever ends kernels may have no patience for it: what is not closed, the next run closes.
+        if operation is not None:
+            self._close(operation)
 
-    def _record(self, client: Frontend) -> None:
+    def _record(self, client: Frontend) -> Operation:
+        """Begin to keep what the kernel does, and take it in until it ends."""
         client.wait_until_subscribed()
         self._ready.set()
-        operation = self._operation = self._opened()
+        operation = self._opened()
         self._step.outcome, self._step.started = "running", utc_now()
         self._try("what ran so far", self._save, operation)
         ears: list[Any] = [self._listener, client]
@@ -181,7 +181,7 @@ class Recorder:
         deadline = time.monotonic() + LAST_MESSAGES
         while self._take(operation, client) or (self._transcript.running and time.monotonic() < deadline):
             select.select(ears, [], [], QUIET)
-        self._close(operation)
+        return operation
 
     def _take(self, operation: Operation, client: Frontend) -> bool:
         """Take in what has come, and save if a cell has ended or enough time has passed; whether anything had come."""
@@ -235,11 +235,9 @@ class Recorder:
         signal.raise_signal(number)
 
 
-def _shell() -> Any:
-    """The kernel's shell, if this is a kernel."""
-    ipython = sys.modules.get("IPython")  # whoever has not imported it is no kernel
-    shell = ipython.get_ipython() if ipython else None
-    return shell if getattr(shell, "kernel", None) is not None else None
+def _is_free(handler: object) -> bool:
+    """Whether a signal's handler is the usual one, or that of a recorder that came to its end before its kernel."""
+    return handler is signal.SIG_DFL or isinstance(getattr(handler, "__self__", None), Recorder)
 
 
 def _catch_up(transcript: Transcript, shell: Any) -> None:

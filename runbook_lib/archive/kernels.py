@@ -17,7 +17,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -44,17 +44,19 @@ def session(*, fork: bool = True) -> Iterator[type[KernelManager]]:
         fork: from the warm process, where the platform can; the calling program's main module must bear being
             imported by it.
     """
+    forked: list[Any] = []
     with tempfile.TemporaryDirectory(prefix=SESSION, ignore_cleanup_errors=True) as folder:
+        own = {"sockets": folder, "fork": fork and CAN_FORK, "forked": forked}
         try:
-            yield type("OwnKernelManager", (KernelManager,), {"sockets": folder, "fork": fork and CAN_FORK})
+            yield type("OwnKernelManager", (KernelManager,), own)
         finally:
-            left = multiprocessing.active_children()
-            for child in left:
-                if child.pid is not None:
-                    os.kill(child.pid, signal.SIGINT)
-            for child in left:
-                child.join(LAST_WORDS)
-                child.kill()
+            left = [kernel for kernel in forked if kernel.is_alive()]
+            for kernel in left:
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(kernel.pid, signal.SIGINT)
+            for kernel in left:
+                kernel.join(LAST_WORDS)
+                kernel.kill()
 
 
 def warm_up() -> None:
@@ -81,6 +83,7 @@ class KernelManager(AsyncKernelManager):
 
     sockets = ""  # a folder for the sockets; the system's temporary one by default
     fork = False
+    forked: list[Any]  # the processes that were forked, which the session ends if they are left
 
     def __init__(self, **kwargs: Any) -> None:
         if UNIX:
@@ -99,7 +102,6 @@ class KernelManager(AsyncKernelManager):
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if self.fork and self.provisioner is None:
             self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
-            self.provisioner.sockets = self.sockets
         return await super()._async_pre_start_kernel(**kw)
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
@@ -113,17 +115,17 @@ class KernelManager(AsyncKernelManager):
 class ForkedProvisioner(LocalProvisioner):
     """Starts the kernel as a fork of the warm process instead of as a new interpreter."""
 
-    sockets = ""  # the folder of its manager's
-
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel with the arguments that ``cmd`` would have given to a new interpreter."""
+        assert isinstance(self.parent, KernelManager)
         context = multiprocessing.get_context("forkserver")
         arguments = cmd[cmd.index("-m") + 2 :]
         cwd = str(kwargs.get("cwd") or os.getcwd())
         # A daemon in multiprocessing's sense: ended with this process instead of waited for.
         environment = dict(kwargs.get("env") or os.environ)
-        folders = [self.sockets, multiprocessing.util.get_temp_dir()]  # of the kernels, and the fork server's
+        folders = [self.parent.sockets, multiprocessing.util.get_temp_dir()]  # of the kernels, and the fork server's
         process = context.Process(target=serve, args=(arguments, cwd, environment, folders), daemon=True)
+        self.parent.forked.append(process)  # first: whoever interrupts its start ends it, too
         process.start()
         forked = Forked(process)
         self.process, self.pid, self.pgid = forked, forked.pid, forked.pid  # type: ignore[assignment]

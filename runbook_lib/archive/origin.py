@@ -29,7 +29,7 @@ def identity(command: Sequence[str] | None = None) -> dict[str, object]:
     """
     login = os.environ.get("SUDO_USER", "")
     return {
-        "user": _user(),
+        "user": user(),
         "uid": os.getuid() if hasattr(os, "getuid") else None,
         **({"login": login} if login else {}),
         **machine(),
@@ -116,7 +116,8 @@ def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str] | str:
         return f"git did not answer within {GIT_SECONDS:g} s"
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of the account that this process runs under; empty if it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers

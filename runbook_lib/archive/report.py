@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import html
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
@@ -33,6 +35,8 @@ BITMAPS = ("image/png", "image/jpeg", "image/gif")
 GOOD, BAD = ("succeeded",), ("failed", "timed out", "out of memory", "kernel died", "killed", "machine gone", "cut off")
 # What a picture has no need of, and what could do more than be looked at where somebody opens it by itself.
 _ACTIVE = {"script", "foreignObject", "iframe", "object", "embed", "audio", "video", "metadata"}
+# How a picture of ours begins: see ``pictures.picture``.
+_PICTURE = re.compile(rf'<figure[^<>]*><img alt="[^"]*" src="data:{re.escape(SVG)},([^"]*)"')
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 
 
@@ -208,8 +212,8 @@ def images(step: StepRecord, notebook: Mapping[str, Any]) -> Iterator[Image]:
             data = output.get("data", {})
             alt = _joined(data.get("text/plain"))
             alt = "" if alt.startswith("<") else alt
-            if SVG in data:
-                yield Image(step.step, heading, alt, still(_joined(data[SVG])))
+            if svg := _joined(data.get(SVG)) or _drawn(_joined(data.get("text/html"))):
+                yield Image(step.step, heading, alt, still(svg))
             elif found := next((kind for kind in BITMAPS if kind in data), None):
                 yield Image(step.step, heading, alt, _bitmap(found, _joined(data[found])))
 
@@ -287,6 +291,12 @@ def _calm(element: Any) -> None:
                 element.removeChild(child)
             else:
                 _calm(child)
+
+
+def _drawn(page: str) -> str:
+    """The SVG of one of this package's pictures, which are HTML with an image in it; empty if it is none."""
+    found = _PICTURE.match(page)
+    return unquote(html.unescape(found[1])) if found else ""
 
 
 def _bitmap(mime: str, content: str) -> str:

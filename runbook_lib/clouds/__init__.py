@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ..params import Params
+from ..together import Workers
 from .base import CloudApi, Clouds
 from .recent import PATIENCE, Patience
 
@@ -26,7 +26,7 @@ def connect(params: Params, patience: Patience = PATIENCE) -> Clouds:
         ParameterError: a credentials file is named that does not exist.
         PrerequisiteError: there are no credentials.
     """
-    with ThreadPoolExecutor(2) as pool:
+    with Workers(2) as pool:
         aws, gcp = pool.submit(_aws, params, patience), pool.submit(_gcp, params, patience)
         return Clouds(aws.result(), gcp.result(), aws.result().lock)
 

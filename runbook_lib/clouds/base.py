@@ -7,12 +7,12 @@ inside functions only, because the SDKs are slow to import and a plan or a test 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from ..resources import CloudName, Found, Resource
+from ..together import each
 
 T = TypeVar("T")
 
@@ -181,8 +181,7 @@ class Clouds:
 
     def both(self, ask: Callable[[CloudApi], T]) -> tuple[T, T]:
         """Ask both clouds the same, at the same time; the answers are (AWS's, GCP's)."""
-        with ThreadPoolExecutor(2) as pool:
-            aws, gcp = pool.map(ask, (self.aws, self.gcp))
+        aws, gcp = each(ask, (self.aws, self.gcp))
         return aws, gcp
 
     @contextmanager

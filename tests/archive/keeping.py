@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ class Unreliable(Kept):
 def keep_unreliably(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> Unreliable:
     """Begin to keep a run that is not saved at first."""
     return Unreliable(keep(output, params, step, sources).record)
+
+
+class Slow(Kept):
+    """Takes longer to end than anybody waits."""
+
+    def end(self, outcome: Outcome) -> None:
+        time.sleep(600)
+
+
+def keep_slowly(output: Path, params: Params, step: StepRecord, sources: Mapping[str, str]) -> Slow:
+    """Begin to keep a run that does not come to its end."""
+    return Slow(keep(output, params, step, sources).record)
 
 
 def refuse(output: Path, *facts: Any) -> Kept:

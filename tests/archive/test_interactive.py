@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import KernelManager
 
-from runbook_lib import events
 from runbook_lib.archive import interactive
 from runbook_lib.archive.record import RunRecord
 from runbook_lib.archive.transcript import UNSEEN
 from runbook_lib.params import Params
+from tests import sessions
 from tests.archive import keeping
 from tests.conftest import ROOT
+from tests.sessions import LONG, until
 
-LONG = 60  # seconds that anything may take before a test gives up on it
 IMPORTS = """
 import sys; sys.path.insert(0, {root!r})
 from pathlib import Path
@@ -37,48 +32,16 @@ from tests.archive import keeping
 BEGIN = "print('opening'); recorder = interactive.begin(Params(deployment='blue'), keeping.{how}, Path({output!r}))"
 
 
-class Session:
-    """A kernel and somebody who runs cells in it."""
+class Session(sessions.Session):
+    """A session whose kernel records itself."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        super().__init__(**environment)
         self.output = folder / "outputs"
-        self.sockets = tempfile.TemporaryDirectory(prefix="k")  # sockets' paths may not be as long as pytest's are
-        self.manager = KernelManager(transport="ipc", connection_file=f"{self.sockets.name}/kernel.json")
-        arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        self.manager._kernel_spec = KernelSpec(argv=arguments, display_name="this one", language="python")
-        mine = {"TMPDIR": self.sockets.name} | environment
-        self.environment = {k: v for k, v in os.environ.items() if k != events.ADDRESS} | mine
-        self.start()
-
-    def start(self) -> None:
-        self.manager.start_kernel(env=self.environment)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=LONG)
-
-    def run(self, source: str) -> list[Any]:
-        """Run a cell to its end; the outputs that the frontend was sent."""
-        outputs: list[Any] = []
-        kinds = ("stream", "display_data", "execute_result", "error")
-
-        def hear(message: Any) -> None:
-            if message["header"]["msg_type"] in kinds:
-                outputs.append(nbformat.v4.output_from_msg(message))
-
-        self.client.execute_interactive(source, output_hook=hear, timeout=LONG, allow_stdin=False)
-        return outputs
 
     def begin(self, how: str = "keep") -> list[Any]:
         self.run(IMPORTS.format(root=str(ROOT)))
         return self.run(BEGIN.format(how=how, output=str(self.output)))
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel()
-
-    @property
-    def pid(self) -> int:
-        return int(self.manager.provisioner.pid)  # type: ignore[union-attr]
 
     def records(self) -> list[RunRecord]:
         return [RunRecord.read(file.parent) for file in sorted(self.output.glob("*/runs/*/run.json"))]
@@ -97,24 +60,11 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *about: object) -> None:
-        if self.manager.has_kernel:
-            self.client.stop_channels()
-            self.manager.shutdown_kernel(now=True)
-        self.sockets.cleanup()
-
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     with Session(tmp_path) as session:
         yield session
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LONG
-    while not done():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_each_execution_is_kept_as_it_was_seen(session: Session) -> None:
@@ -195,14 +145,29 @@ def test_interrupts_and_restarts(session: Session) -> None:
     assert sorted(record.outcome for record in session.records()) == ["interrupted", "succeeded"]
 
 
-def test_a_kernel_that_is_told_to_end_in_a_cell_says_so(session: Session) -> None:
-    session.begin()
+def tell_to_end_in_a_cell(session: Session) -> None:
     session.client.execute("print('begun', flush=True); import time; time.sleep(600)")
     until(lambda: any("begun" in str(cell.outputs) for cell in session.cells()))
     os.kill(session.pid, signal.SIGTERM)
     until(lambda: not session.manager.is_alive())
+
+
+def test_a_kernel_that_is_told_to_end_in_a_cell_says_so(session: Session) -> None:
+    session.begin()
+    tell_to_end_in_a_cell(session)
     assert session.record.outcome == "terminated"
     assert [cell.outcome for cell in session.record.steps[0].cells][-1] == "terminated"
+
+
+def test_whoever_has_no_patience_with_a_kernel_that_closes_its_record_finds_nothing_left(session: Session) -> None:
+    def folders() -> list[Path]:
+        return list(Path(session.sockets.name).glob("runbook-events-*"))
+
+    session.begin("keep_slowly")
+    assert len(folders()) == 1
+    os.kill(session.pid, signal.SIGTERM)
+    until(lambda: not folders())
+    assert session.manager.is_alive(), "it still closes its record"
 
 
 def test_after_sigkill_the_last_finished_cell_is_there(session: Session) -> None:
@@ -254,7 +219,20 @@ def test_a_recorder_that_cannot_begin_says_so_once_and_the_cells_go_on(session: 
     )
     assert [output.text for output in sent if output.name == "stdout"] == ["False\n"]
     assert session.records() == []
+    # What it had open belongs to others by now.
+    theirs = session.run(
+        "from select import select; ends = os.pipe(); recorder.end(); print(select(ends[:1], (), (), 0))"
+    )
+    assert [output.text for output in theirs] == ["([], [], [])\n"]
     session.close()
+
+
+def test_after_a_recorder_that_could_not_begin_the_next_one_is_told_of_the_end(session: Session) -> None:
+    session.begin("refuse")
+    session.run("import time\nwhile recorder._thread.is_alive(): time.sleep(0.01)")
+    session.begin()
+    tell_to_end_in_a_cell(session)
+    assert session.record.outcome == "terminated"
 
 
 def test_where_there_is_no_place_for_the_events_the_notebook_is_told(session: Session, tmp_path: Path) -> None:
@@ -272,8 +250,7 @@ def test_where_there_is_no_place_for_the_events_the_notebook_is_told(session: Se
 def test_what_cannot_be_saved_is_told_once_and_saved_later(session: Session) -> None:
     session.begin("keep_unreliably")
     session.run("print(1)")
-    folder = Path(session.run("print(recorder.folder)")[-1].text.strip())
-    (folder / "well").touch()
+    (session.record.folder / "well").touch()  # which the recorder makes beside the cells
     session.run("print(2)")
     session.close()
     texts = [output.text for cell in session.cells() for output in cell.outputs]

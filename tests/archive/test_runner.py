@@ -35,10 +35,12 @@ def outcomes(folder: Path) -> dict[str, str]:
     return {"run": kept["outcome"]} | {step["step"]: step["outcome"] for step in kept["steps"]}
 
 
+def outputs_of(file: Path) -> list[Any]:
+    return [output for cell in nbformat.read(file, as_version=4).cells for output in cell.get("outputs", [])]
+
+
 def text_of(file: Path) -> str:
-    return "".join(
-        output.get("text", "") for cell in nbformat.read(file, as_version=4).cells for output in cell.get("outputs", [])
-    )
+    return "".join(output.get("text", "") for output in outputs_of(file))
 
 
 def test_a_run_keeps_each_notebook_and_tells_it_what_was_given(write_notebook: Write, tmp_path: Path) -> None:
@@ -82,6 +84,8 @@ def test_the_first_failure_ends_the_run_with_the_library_s_own_message(write_not
     assert failed.value.resource == str(kept / "00_provision.ipynb")
     assert failed.value.remedy == ""
     assert "never" not in text_of(kept / "00_provision.ipynb")
+    [shown] = [out.traceback for out in outputs_of(kept / "00_provision.ipynb") if out.output_type == "error"]
+    assert shown == [f"CheckFailed: {failed.value.message}"], "of the library's inside a reader sees nothing"
     assert not (kept / "01_bootstrap.ipynb").exists()
 
 

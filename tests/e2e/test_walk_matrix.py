@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from google.cloud import compute_v1
 
-from runbook_lib import consul, matrix, verify, wait
+from runbook_lib import consul, matrix, wait
 from runbook_lib.params import Params
 from runbook_lib.reach import PORTS, Policy, Probe, one_of_each, probes
-from runbook_lib.resources import CloudName, Host
+from runbook_lib.resources import CLOUDS, CloudName, Host
 from runbook_lib.site import Site, open_site
 from runbook_lib.topology.network import places
 from runbook_lib.topology.rules import Port, Rule, groups, table
@@ -206,7 +206,7 @@ def few(site: Site) -> tuple[Host, ...]:
 
 def arriving(site: Site, rules: Sequence[Rule], few: tuple[Host, ...], port: int) -> frozenset[Probe]:
     """What should arrive at a port, by a table."""
-    ranges = {cloud: places(site.params, cloud, None) for cloud in verify.CLOUDS}
+    ranges = {cloud: places(site.params, cloud, None) for cloud in CLOUDS}
     policy = Policy(rules, ranges, few)
     return frozenset(one for one in probes(few, (port,)) if policy.passes(one))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from ...params import Params
 from ...resources import CloudName, Found, Resource
+from ...together import Workers
 from ..base import Image, unique
 from ..recent import PATIENCE, Patience, Recent
 
@@ -90,7 +90,7 @@ class Aws:
             networks = find(self._kinds["vpc"], frozenset())
             vpcs = frozenset(found.id for found in networks)
             others = [kind for name, kind in self._kinds.items() if name != "vpc"]
-            with ThreadPoolExecutor(8) as pool:
+            with Workers(8) as pool:
                 rest = pool.map(lambda kind: find(kind, vpcs), others)
                 return unique(found for of_kind in (networks, *rest) for found in of_kind)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from ... import wait
 from ...errors import CloudError
 from ...params import Params
 from ...resources import CloudName, Found, Resource
+from ...together import each
 from ..base import Image, unique
 from ..recent import PATIENCE, Patience, Recent
 from . import preflight
@@ -74,9 +74,7 @@ class Gcp:
         """See ``CloudApi.inventory``: one listing a kind, all at the same time."""
 
         def look() -> dict[str, Found]:
-            with ThreadPoolExecutor(len(KINDS)) as pool:
-                lists = list(pool.map(self._list, KINDS.values()))
-            return unique(found for part in lists for found in part)
+            return unique(found for part in each(self._list, KINDS.values()) for found in part)
 
         return self._recent.agree(look, "gcp")
 

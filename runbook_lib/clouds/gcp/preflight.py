@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...errors import CloudError, ParameterError, PrerequisiteError
+from ...together import each
 from ..base import Image
 from .api import Api, is_missing, reason
 
@@ -43,9 +43,7 @@ def check(api: Api) -> None:
         size = params.gcp_machine_type
         asks.append(get("gcp_zones", zone, "ZonesClient", zone=zone))
         asks.append(get("gcp_machine_type", f"{size} in {zone}", "MachineTypesClient", zone=zone, machine_type=size))
-    with ThreadPoolExecutor(len(asks)) as pool:
-        for waiting in [pool.submit(ask) for ask in asks]:
-            waiting.result()
+    each(lambda ask: ask(), asks)
 
 
 def image(api: Api) -> Image:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
 from ...errors import CloudError, PrerequisiteError
 from ...params import Params
 from ...resources import CloudName, Found, Resource
+from ...together import each
 from ..survey import ADDRESSES, CPUS, Quota
 from . import Gcp, credentials
 from .api import Api
@@ -99,8 +99,7 @@ class GcpSurveyor:
         """See ``Surveyor.taken``: in a project a name is one thing's."""
         keys = {resource.key for resource in wanted}
         deployment = self._params.deployment
-        with ThreadPoolExecutor(len(KINDS)) as pool:
-            lists = list(pool.map(self._gcp.named, KINDS.values()))
+        lists = each(self._gcp.named, KINDS.values())
         return tuple(
             key
             for kind, messages in zip(KINDS, lists, strict=True)
