@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import events
+from . import causes, events, markup
 from .errors import CheckFailed
 
+AGREES = "✓"
 TOLD = 2000  # characters of what was expected and seen that the record keeps
 
 
@@ -40,7 +40,7 @@ class Check:
 
 
 class Checks(tuple[Check, ...]):
-    """Checks that show themselves as a table, in a notebook and in a terminal."""
+    """Checks that show themselves as a table, in a notebook and in a terminal; below it what failed ones may mean."""
 
     __slots__ = ()
 
@@ -49,7 +49,19 @@ class Checks(tuple[Check, ...]):
         """Those that did not see what they expected."""
         return Checks(check for check in self if not check.ok)
 
+    @property
+    def advice(self) -> tuple[causes.Advice, ...]:
+        """Why those may have failed, and where to look."""
+        return causes.advice(check.name for check in self.failed)
+
     def __repr__(self) -> str:
+        return "\n".join([self.plain(), *map(str, self.advice)])
+
+    def _repr_html_(self) -> str:
+        return self.table() + "".join(advice._repr_html_() for advice in self.advice)
+
+    def plain(self) -> str:
+        """The table as text, without advice."""
         rows = [("", "check", "expected", "seen"), *self._rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         return "\n".join(
@@ -57,16 +69,19 @@ class Checks(tuple[Check, ...]):
             for row in rows
         )
 
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{title}</th>" for title in ("", "check", "expected", "seen"))
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    def table(self) -> str:
+        """The table as HTML, without advice: one row for hosts that were all asked the same and agree."""
+        agreeing: dict[tuple[str, str, str, str], list[str]] = {}
+        for sign, name, expected, seen in self._rows():
+            host, colon, what = name.partition(": ")
+            if sign != AGREES or not colon:
+                host, what = "", name
+            agreeing.setdefault((sign, f"{colon if host else ''}{what}", expected, seen), []).append(host)
+        rows = [(sign, f"{_named(hosts)}{what}", *values) for (sign, what, *values), hosts in agreeing.items()]
+        return markup.table(("", "check", "expected", "seen"), rows)
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        return [("✓" if c.ok else "✗", c.name, _show(c.expected), _show(c.seen)) for c in self]
+        return [(AGREES if c.ok else "✗", c.name, _show(c.expected), _show(c.seen)) for c in self]
 
 
 def equal(name: str, expected: object, seen: object) -> Check:
@@ -101,7 +116,7 @@ def require(*checks: Check | Iterable[Check], step: str = "") -> Checks:
         step: the notebook, for the error message.
 
     Raises:
-        CheckFailed: naming each check that failed, with what it expected and saw.
+        CheckFailed: naming each check that failed, with what it expected and saw, likely causes and where to look.
         ValueError: there is nothing to check, which is a mistake in the notebook.
     """
     every = Checks(c for group in checks for c in ((group,) if isinstance(group, Check) else group))
@@ -113,7 +128,7 @@ def require(*checks: Check | Iterable[Check], step: str = "") -> Checks:
         events.emit(events.CHECKS, must_arrive=True, step=step, checks=[told])
     failed = every.failed
     if failed:
-        lines = "".join(f"\n  ✗ {check}" for check in failed)
+        lines = "".join([*(f"\n  ✗ {check}" for check in failed), *(f"\n{advice}" for advice in failed.advice)])
         raise CheckFailed(
             f"{len(failed)} of {len(every)} checks failed{lines}",
             step=step,
@@ -128,6 +143,18 @@ def shortened(text: str) -> str:
     return text if len(text) <= TOLD else f"{text[: TOLD - 1]}…"
 
 
+def _named(hosts: Iterable[str]) -> str:
+    """Their names; where they differ in their number alone once, as ``web-1/2``."""
+    series: dict[str, list[str]] = {}
+    for host in dict.fromkeys(hosts):
+        name, dash, number = host.rpartition("-")
+        if number.isdecimal():
+            series.setdefault(f"{name}{dash}", []).append(number)
+        else:
+            series.setdefault(host, [])
+    return ", ".join(name + "/".join(numbers) for name, numbers in series.items())
+
+
 def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -135,4 +162,6 @@ def _show(value: object) -> str:
         value = sorted(value, key=repr)
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return ", ".join(map(_show, value)) or "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_show(item)}" for name, item in value.items()) or "nothing"
     return str(value) if value not in ("", None) else "nothing"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import pytest
 
 from runbook_lib.checks import Check, Checks, at_least, contains, equal, is_true, require
@@ -48,6 +50,28 @@ def test_html_is_escaped() -> None:
     table = Checks([equal("<b>", "a & b", "<script>")])._repr_html_()
     assert "&lt;b&gt;" in table and "a &amp; b" in table and "&lt;script&gt;" in table
     assert "<script>" not in table
+
+
+def test_hosts_that_agree_on_the_same_share_a_row_of_a_page_and_no_other_do() -> None:
+    names = ("web-1", "db-1", "web-2", "web-10", "gate")
+    agreed = [equal(f"{name}: runs as", "consul", "consul") for name in names]
+    others = [
+        equal("web-3: runs as", "root", "root"),
+        equal("web-4: runs as", "consul", "root"),
+        equal("web-5: runs as", "consul", "root"),
+        equal("runs as", "consul", "consul"),
+    ]
+    shown = Checks([*agreed, *others])
+    page = ET.fromstring(shown.table())
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")][1:]
+    assert rows == [
+        ["✓", "web-1/2/10, db-1, gate: runs as", "consul", "consul"],
+        ["✓", "web-3: runs as", "root", "root"],
+        ["✗", "web-4: runs as", "consul", "root"],
+        ["✗", "web-5: runs as", "consul", "root"],
+        ["✓", "runs as", "consul", "consul"],
+    ]
+    assert len(shown.plain().splitlines()) == 1 + len(shown), "a text has them all"
 
 
 def test_each_failure_is_named_with_both_sides() -> None:
