@@ -20,10 +20,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # ip and nft are not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
 # What Jupyter and matplotlib would otherwise keep in folders of their own in the home goes into the one cache folder.
+# Not behind JupyterHub: its own JupyterLab has to find the kernel that it is offered.
+ifndef JUPYTERHUB_SERVICE_PREFIX
 export IPYTHONDIR := $(HOME)/.cache/runbook/ipython
 export JUPYTER_CONFIG_DIR := $(HOME)/.cache/runbook/jupyter
 export JUPYTER_DATA_DIR := $(HOME)/.cache/runbook/jupyter
 export MPLCONFIGDIR := $(HOME)/.cache/runbook/matplotlib
+endif
 
 .PHONY: help
 help: ## list these targets
@@ -50,8 +53,7 @@ lab: setup ## start the lab alone: two empty clouds
 
 .PHONY: jupyter
 jupyter: setup ## start the lab and open the notebooks in JupyterLab
-	@$(BIN)/runbook lab up
-	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_provision.ipynb
+	@$(BIN)/runbook jupyter
 
 .PHONY: test
 test: setup $(AIRFLOW_INSTALLED) lint ## the linters and every test, as CI runs them
@@ -93,7 +95,8 @@ lock: $(INSTALLED) ## write requirements.lock anew, with the latest versions tha
 	@$(BIN)/python -c "$$LOCK" < $(VENV)/lock.json > $(VENV)/lock && mv $(VENV)/lock requirements.lock
 
 .PHONY: clean
-clean: ## remove .venv and caches; outputs/ stays
+clean: ## remove .venv, caches and the kernel offered to JupyterHub; outputs/ stays
+	@if test -x $(BIN)/runbook; then $(BIN)/runbook jupyter --forget-kernel || true; fi
 	@rm -rf $(VENV) $(AIRFLOW) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

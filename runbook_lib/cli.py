@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import console
-from .archive.notebooks import CLONE, chosen
+from .archive.notebooks import CLONE, EVERY, chosen
 from .errors import ParameterError, RunbookError, RunFailed
 from .options import OUTPUT, PARAMETER_FILES, PARAMETERS, resolve
 
 if TYPE_CHECKING:
+    from .jupyter.session import Clouds
     from .params import Params
 
 # jsonschema, which nbformat loads, would compile a grammar at each start, for a format (IRI) that no notebook's schema
@@ -277,6 +278,63 @@ def doctor(files: Sequence[Path], values: Sequence[tuple[str, str]]) -> None:
     raise click.exceptions.Exit(FAILED if missing else 0)
 
 
+@runbook.command()
+@click.argument(
+    "notebook", required=False, type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+)
+@click.option("--name", default="", help="Which lab; by default the one that the notebooks' parameters lead to.")
+@click.option("--lab/--no-lab", "with_lab", default=True, help="Without a lab: for the real clouds.")
+@click.option("--browser/--no-browser", default=None, help="Open one here; by default unless there is no display.")
+@click.option("--port", type=int, default=8888, show_default=True, help="On this machine; the next free one if taken.")
+@click.option("--keep-lab/--end-lab", "keep", default=None, help="Do not ask when JupyterLab is stopped.")
+@click.option("--forget-kernel", is_flag=True, help="Only take back the kernel that JupyterHub was offered.")
+def jupyter(  # noqa: PLR0917 - its options
+    notebook: Path | None,
+    name: str,
+    with_lab: bool,
+    browser: bool | None,
+    port: int,
+    keep: bool | None,
+    forget_kernel: bool,
+) -> None:
+    """Start the lab and open JupyterLab on NOTEBOOK, by default the first; or get JupyterHub's own ready for it.
+
+    When JupyterLab is stopped, for example by Ctrl-C, it asks whether the lab stays. It does where nobody can be asked.
+    """
+    from .jupyter import hub, remote, session
+    from .jupyter.server import Desk
+
+    if forget_kernel:
+        click.echo(f"removed {gone}" if (gone := hub.forget_kernel()) else "no kernel of this clone is offered")
+        return
+    opened = notebook or CLONE / "notebooks" / f"{EVERY[0]}.ipynb"
+    clouds = _clouds(name) if with_lab else None
+    if hub.is_here(os.environ):
+        session.at_hub(opened, clouds)
+        return
+    shown = not remote.is_remote(os.environ, sys.platform) if browser is None else browser
+    root = CLONE if opened.is_relative_to(CLONE) else opened.parent
+    session.sit(Desk(root, opened, port, shown), clouds, keep)
+
+
+def _clouds(name: str) -> Clouds:
+    """The lab, for a sitting in JupyterLab."""
+    from .jupyter.session import Clouds
+
+    host = import_module("runbook_lib.lab.host")
+    name = name or host.DEFAULT_NAME
+
+    def up() -> bool:
+        try:
+            return bool(host.up(name)[1])
+        except host.LabError as error:
+            error.remedy += f"\n  or, for the real clouds:  {_program()} jupyter --no-lab"
+            raise
+
+    option = "" if name == host.DEFAULT_NAME else f" --name {name}"
+    return Clouds(f"lab {name}", up, lambda: host.down(name), f"{_program()} lab down{option}")
+
+
 def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Ways to look around that are this command's own, among them into the lab that the parameters lead to, if any."""
     from .params import Params
@@ -285,7 +343,7 @@ def _last_ways(params: Params, files: Sequence[Path], values: Sequence[tuple[str
     if params.security == "hardened":
         for what, name in (
             ("the dashboard's password, for the user operator", "dashboard-password"),
-            ("a token for Consul's page, which shows little without", "consul-token.operator"),
+            ("a token for Consul's page, which shows nodes and services without", "consul-token.operator"),
         ):
             yield what, f"{program} secret {name} {options}".rstrip()
     teardown = f"{program} run 05_teardown {options}".rstrip()

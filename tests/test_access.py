@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import httpx
 import pytest
 
-from runbook_lib import wait
+from runbook_lib import browse, wait
 from runbook_lib.access import Access
 from runbook_lib.errors import AccessError, WaitTimeout
 from runbook_lib.keys import KnownHosts, operator_key
@@ -247,6 +248,19 @@ def test_a_file_is_written_whole_and_only_when_it_differs(reach: Callable[..., A
     assert [file.name for file in target.parent.iterdir()] == ["web.json"]
 
 
+def test_what_follows_a_new_content_is_done_with_it_or_the_file_is_gone(
+    reach: Callable[..., Access], tmp_path: Path
+) -> None:
+    access, told = reach(), tmp_path / "told"
+    path, owner = str(tmp_path / "web.json"), f"{os.getuid()}:{os.getgid()}"
+    for text in ("one", "one", "two"):
+        access.put(INNER, text, path, owner=owner, then=f"cat {path} >>{told}")
+    assert told.read_text() == "onetwo"
+    with pytest.raises(AccessError):
+        access.put(INNER, "three", path, owner=owner, then="false")
+    assert not Path(path).exists(), "the next time it is new again"
+
+
 def test_forwards_end_on_the_host_or_come_from_the_bastion(reach: Callable[..., Access], web: int) -> None:
     access = reach()
     with access.forward(INNER, web) as there:
@@ -254,6 +268,18 @@ def test_forwards_end_on_the_host_or_come_from_the_bastion(reach: Callable[..., 
     with access.forward(INNER, web, via="bastion") as there:
         assert httpx.get(there.url, trust_env=False).text == INNER.private_ip
     wait.until(lambda: listening(there.host, there.port), lambda up: not up, what="the forward's end", timeout=5)
+
+
+def test_a_page_keeps_its_tunnel_until_its_host_is_another(reach: Callable[..., Access], web: int) -> None:
+    access, kind = reach(), browse._Kind("a page", web, "/", "bastion")
+    first = browse._door(access, kind, INNER)
+    assert browse._door(access, kind, INNER) is first
+    # The web server listens at every address: only the address tells who is asked.
+    other = browse._door(access, kind, replace(INNER, id="3", private_ip="127.0.0.3"))
+    assert httpx.get(other.url, trust_env=False).text == "127.0.0.3"
+    assert other.port == first.port, "a reader's page stays where it was"
+    assert browse.close(SimpleNamespace(access=access)) == (other.url,)  # type: ignore[arg-type]
+    assert not listening(other.host, other.port)
 
 
 @pytest.mark.parametrize(("via", "asked_at"), [("bastion", INNER.private_ip), ("host", "127.0.0.1")])
