@@ -26,6 +26,7 @@ _PLACES = {
     "browse": "",
     "consul": "",
     "delivery": "",
+    "exercises": "",
     "live": "",
     "matrix": "",
     "resilience": "",
