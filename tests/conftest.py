@@ -29,9 +29,9 @@ ACCOUNTS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in tests/e2e needs a lab, so that nobody has to remember the mark."""
+    """Whatever is in tests/e2e or tests/browser needs a lab, so that nobody has to remember the mark."""
     for item in items:
-        if "e2e" in item.path.relative_to(ROOT).parts:
+        if {"e2e", "browser"} & set(item.path.relative_to(ROOT).parts):
             item.add_marker(pytest.mark.e2e)
 
 

@@ -12,10 +12,10 @@ from runbook_lib.checks import require
 from runbook_lib.errors import CheckFailed, PrerequisiteError
 from runbook_lib.matrix import Matrix
 from runbook_lib.params import Params
-from runbook_lib.pictures import reach_chart
+from runbook_lib.pictures.reached import reach_chart
 from runbook_lib.reach import VISITOR, Policy, Probe, probes
+from tests.pictures.seen import words
 from tests.standing import site_of
-from tests.test_pictures import words
 from tests.test_reach import HOSTS, host
 
 EXPECTED = {one: Policy.of(Params(), HOSTS).passes(one) for one in probes(HOSTS)}

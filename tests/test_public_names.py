@@ -46,3 +46,21 @@ def test_parameters_are_checked_before_the_clouds_libraries_are_loaded() -> None
     loaded = loaded_after("import runbook_lib\nrunbook_lib.Params()")
     assert "runbook_lib.params" in loaded
     assert not (HEAVY - {"pydantic"}) & loaded
+
+
+def test_opening_a_site_loads_no_more_than_it_asks() -> None:
+    code = """
+import tempfile
+import runbook_lib as rb
+home = tempfile.TemporaryDirectory()
+account = dict(aws_endpoint="http://127.0.0.1:9", gcp_endpoint="http://127.0.0.1:9", keys=home.name)
+try:
+    rb.open_site(rb.Params(**account, gcp_credentials=home.name + "/none"))
+except rb.RunbookError:
+    pass
+"""
+    loaded = loaded_after(code)
+    assert {"boto3", "asyncssh", "google.auth"} <= loaded
+    assert not {"matplotlib", "networkx", "papermill", "moto", "nbformat", "IPython"} & loaded
+    services = {name.split(".")[4] for name in loaded if name.startswith("google.cloud.compute_v1.services.")}
+    assert not services

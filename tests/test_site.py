@@ -11,7 +11,7 @@ import pytest
 from runbook_lib import approval, costs
 from runbook_lib.errors import ApprovalError, CloudError, ParameterError, PrerequisiteError
 from runbook_lib.params import Params
-from runbook_lib.pictures import architecture
+from runbook_lib.pictures.architecture import architecture
 from runbook_lib.site import open_site
 from tests.clouds.conftest import aws_lab, gcp_lab  # noqa: F401 - fixtures
 from tests.sessions import Session
@@ -63,7 +63,8 @@ def test_a_site_goes_from_nothing_to_servers_and_back(params: Params) -> None:
     picture = architecture(site)
     shown = ["".join(part.itertext()) for part in ET.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text")]
     for host in site.hosts():
-        assert f"{host.name} {host.private_ip} running" in picture.alt
+        addresses = " ".join(filter(None, (host.private_ip, host.public_ip)))
+        assert f"{host.name} {addresses} running" in picture.alt
         assert any(host.private_ip in part for part in shown)
     assert picture.alt.count("8 subnets") + picture.alt.count("6 subnets") + picture.alt.count("2 subnets") == 2
 

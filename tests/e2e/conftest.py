@@ -12,44 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from runbook_lib.lab import host
-from tests.e2e.operators import DEPLOYMENT, Operator
+from tests.e2e.operators import DEPLOYMENT, Operator, at_work
 from tests.e2e.records import Run
 
 
 @pytest.fixture(scope="session")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """A lab with nothing in it, and an operator; the lab is ended for certain."""
-    name = f"e2e-{os.getpid()}"
-    folder = tmp_path_factory.mktemp("operator")
-    with pytest.MonkeyPatch.context() as patch:
-        # No developer's own account: what is needed stands in the parameter file, or is given to the clients.
-        for variable in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "CLOUDSDK_"))]:
-            patch.delenv(variable)
-        try:
-            lab, fresh = host.up(name)
-            assert fresh
-            home = Path(lab.home)
-            settings = {
-                "deployment": DEPLOYMENT,
-                "aws_endpoint": lab.aws_endpoint,
-                "aws_credentials": str(home / "aws-credentials"),
-                "gcp_endpoint": lab.gcp_endpoint,
-                "gcp_credentials": str(home / "gcp-credentials.json"),
-                "internet_proxy": lab.internet_proxy,
-                "keys": str(folder / "keys"),
-            }
-            (folder / "lab.yaml").write_text(yaml.safe_dump(settings))
-            account = {
-                "AWS_SHARED_CREDENTIALS_FILE": settings["aws_credentials"],
-                "AWS_CONFIG_FILE": str(folder / "none"),
-            }
-            records = {"RUNBOOK_OUTPUT": str(folder / "outputs")}
-            yield Operator(lab, folder, {**os.environ, **account, **records, "COLUMNS": "200"})
-        finally:
-            host.down(name)
+    with at_work(f"e2e-{os.getpid()}", tmp_path_factory.mktemp("operator")) as someone:
+        yield someone
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +35,7 @@ def walk(operator: Operator) -> Run:
 @pytest.fixture(scope="session")
 def own_secrets(operator: Operator, walk: Run) -> Mapping[str, str]:
     """What the runbook made for itself: the operator's SSH key, Consul's keys and tokens, the dashboard's password."""
-    files = {file.name: file.read_text() for file in (operator.folder / "keys").rglob("*") if file.is_file()}
-    del files["known_hosts"], files["signing-key.pub"]  # public keys
-    found = {}
-    for name, text in files.items():
-        # A line of a private key is enough to know it by, however a record may have wrapped it.
-        key = text[text.index("PRIVATE KEY") :].splitlines()[1] if "PRIVATE KEY" in text else text.strip()
-        found[name] = key.partition(":")[2] if name == "dashboard-users" else key
-    assert {"id_ed25519", "gossip-key", "authority", "dashboard-password", "consul-token.operator"} <= found.keys()
-    return found
+    return operator.own_secrets()
 
 
 @pytest.fixture(scope="session")

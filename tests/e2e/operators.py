@@ -5,14 +5,18 @@ from __future__ import annotations
 import configparser
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
+import yaml
 from google.cloud import compute_v1
 from google.oauth2 import service_account
 
@@ -22,6 +26,7 @@ from tests.e2e.records import Done, Run
 CLONE = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DEPLOYMENT, PROJECT, REGION = "proof", "runbook-lab", "us-west-2"
+BOUND = 600.0  # seconds for a command; a whole walk takes two minutes or more, and longer on a busy machine
 
 AWS_KINDS = (
     ("vpcs", "Vpcs", "VpcId"),
@@ -72,7 +77,7 @@ class Operator:
         """The parameter file."""
         return self.folder / "lab.yaml"
 
-    def command(self, *words: str | Path, cwd: Path = CLONE, timeout: float = 180) -> Done:
+    def command(self, *words: str | Path, cwd: Path = CLONE, timeout: float = BOUND) -> Done:
         """A command's end, whatever it is; nothing is on its standard input."""
         return subprocess.run(
             list(map(str, words)),
@@ -85,11 +90,11 @@ class Operator:
             check=False,
         )
 
-    def runbook(self, *words: str | Path, timeout: float = 180) -> Done:
+    def runbook(self, *words: str | Path, timeout: float = BOUND) -> Done:
         """The `runbook` command."""
         return self.command(sys.executable, "-m", "runbook_lib.cli", *words, timeout=timeout)
 
-    def run(self, *words: str | Path, deployment: str = DEPLOYMENT, timeout: float = 180) -> Run:
+    def run(self, *words: str | Path, deployment: str = DEPLOYMENT, timeout: float = BOUND) -> Run:
         """`runbook run` with the parameter file, unless the words name another one."""
         runs = self.folder / "outputs" / deployment / "runs"
         before = set(runs.glob("*"))
@@ -155,6 +160,18 @@ class Operator:
         transport = getattr(transports, f"{name}RestTransport")
         return kind(transport=transport(host=address, credentials=credentials, url_scheme="http"))
 
+    def own_secrets(self) -> dict[str, str]:
+        """What the runbook made for itself, by file: keys, tokens, the dashboard's password."""
+        files = {file.name: file.read_text() for file in (self.folder / "keys").rglob("*") if file.is_file()}
+        del files["known_hosts"], files["signing-key.pub"]  # public keys
+        found = {}
+        for name, text in files.items():
+            # A line of a private key is enough to know it by, however a record may have wrapped it.
+            key = text[text.index("PRIVATE KEY") :].splitlines()[1] if "PRIVATE KEY" in text else text.strip()
+            found[name] = key.partition(":")[2] if name == "dashboard-users" else key
+        assert {"id_ed25519", "gossip-key", "authority", "dashboard-password", "consul-token.operator"} <= found.keys()
+        return found
+
     # ---- what exists -------------------------------------------------------------------------------------
 
     def resources(self, deployment: str = DEPLOYMENT) -> set[tuple[str, str]]:
@@ -186,3 +203,39 @@ class Operator:
         for one in every:
             if one.name.startswith(f"{deployment}-"):
                 yield one.self_link.split("/")[-2], f"{one.name} {one.id}"
+
+
+@contextmanager
+def at_work(name: str, folder: Path) -> Iterator[Operator]:
+    """A lab with nothing in it, and an operator; the lab is ended for certain.
+
+    Args:
+        name: the lab's.
+        folder: an empty one, for the parameter file, the keys and the records.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        # No developer's own account: what is needed stands in the parameter file, or is given to the clients.
+        for variable in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "CLOUDSDK_"))]:
+            patch.delenv(variable)
+        try:
+            lab, fresh = host.up(name)
+            assert fresh
+            home = Path(lab.home)
+            settings = {
+                "deployment": DEPLOYMENT,
+                "aws_endpoint": lab.aws_endpoint,
+                "aws_credentials": str(home / "aws-credentials"),
+                "gcp_endpoint": lab.gcp_endpoint,
+                "gcp_credentials": str(home / "gcp-credentials.json"),
+                "internet_proxy": lab.internet_proxy,
+                "keys": str(folder / "keys"),
+            }
+            (folder / "lab.yaml").write_text(yaml.safe_dump(settings))
+            account = {
+                "AWS_SHARED_CREDENTIALS_FILE": settings["aws_credentials"],
+                "AWS_CONFIG_FILE": str(folder / "none"),
+            }
+            records = {"RUNBOOK_OUTPUT": str(folder / "outputs")}
+            yield Operator(lab, folder, {**os.environ, **account, **records, "COLUMNS": "200"})
+        finally:
+            host.down(name)

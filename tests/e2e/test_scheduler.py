@@ -186,7 +186,7 @@ class Fleet:
             with suppress(RecordError):  # not written yet
                 for record in self.records(deployment)[-1:]:
                     cells = [cell for step in record.steps for cell in step.cells]
-                    if any(cell.heading == "Apply" and cell.outcome != "pending" for cell in cells):
+                    if any(cell.heading == "Apply the plan" and cell.outcome != "pending" for cell in cells):
                         return record
             return None
 

@@ -30,7 +30,9 @@ HURT = {
     FAULTS[6]: {"server-gcp-traefik-1", "server-gcp-traefik-2"},
 }
 HEALS_ITSELF = {FAULTS[0], FAULTS[2]}
-ALT = re.compile(r"^(?P<fault>.+): (?P<all>\d+) requests, (?P<since>\d+) of them since; .*\. Failed: (?P<failed>.+)\.$")
+ALT = re.compile(
+    r"^(?P<fault>.+): (?P<all>\d+) requests, (?P<since>\d+) of them since;\s.*\. Failed: (?P<failed>.+)\.$"
+)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from runbook_lib.params import Params
+from runbook_lib.site import Site, open_site
 from tests.e2e.operators import Operator
 from tests.e2e.records import Run
+from tests.exercises.solution import Solution, prove
+from tests.exercises.teardown import SOLUTIONS
 
 
 @pytest.fixture(scope="module")
 def foreign(operator: Operator) -> str:
     """A network of somebody else's, whose name begins like the deployment's."""
-    tags = [{"Key": "Name", "Value": "proof-of-somebody-else"}, {"Key": "Deployment", "Value": "proof-of"}]
+    tags = [{"Key": "Name", "Value": "proof-of-somebody-else"}, {"Key": "Deployment", "Value": "proofread"}]
     made = operator.boto("ec2").create_vpc(
         CidrBlock="10.9.0.0/24", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
     )
@@ -24,6 +30,13 @@ def torn_down(operator: Operator, walk: Run, foreign: str) -> Run:
     """The teardown, as a user does it."""
     assert operator.resources()
     return operator.run("05")
+
+
+@pytest.fixture(scope="module")
+def site(operator: Operator, torn_down: Run) -> Iterator[Site]:
+    opened = open_site(Params.load(operator.params))
+    yield opened
+    opened.close()
 
 
 def test_it_succeeds_and_is_on_record(torn_down: Run) -> None:
@@ -52,3 +65,11 @@ def test_a_second_teardown_is_harmless(torn_down: Run, operator: Operator) -> No
     book = run.notebook("05_teardown")
     assert [text for text in book.outputs() if text.startswith("05_teardown: nothing to do")]
     assert book.disagreeing == []
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda one: one.exercise)
+def test_a_checker_agrees_with_the_solution_and_with_nothing_else(
+    solution: Solution, site: Site, operator: Operator
+) -> None:
+    prove(solution, site)
+    assert operator.resources() == set(), "nothing is left of the exercise"
