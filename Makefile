@@ -57,10 +57,18 @@ jupyter: setup ## start the lab and open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup $(AIRFLOW_INSTALLED) lint ## the linters and every test, as CI runs them
+	@$(BIN)/python -m tests.browser.chromium
 	@echo "Running the tests of units and of the lab, as many at a time as there are processors"
 	@$(BIN)/pytest -m "not e2e and not alone" --numprocesses auto --maxprocesses 4 --dist loadfile
 	@echo "Running the tests from end to end, one at a time"
-	@$(BIN)/pytest -m "e2e or alone"
+	@$(BIN)/pytest -m "e2e or alone" --ignore tests/browser
+	@echo "Running the notebooks in a browser"
+	@$(BIN)/pytest tests/browser
+
+.PHONY: browser
+browser: setup ## the notebooks in a real browser alone: JupyterLab, driven through Chromium
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/pytest tests/browser
 
 .PHONY: sweep-crashes
 sweep-crashes: setup ## kill provision and teardown around each call that changes something; half an hour or more
