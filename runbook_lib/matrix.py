@@ -27,6 +27,9 @@ from .topology.network import places
 # Each packet is sent this often, so far apart, with a pause before each target; the last ones have this long to arrive.
 # In seconds; half a round trip between Oregon and Belgium takes a tenth of one.
 ROUNDS, _GAP, _PAUSE, _FLIGHT = 3, 0.1, 0.004, 0.3
+# Seconds after which a visitor takes silence for a closed door, by whether the table lets him pass: on a busy machine
+# his way out of it alone may take the first of them, and he who is let in waits no longer for that.
+_SILENCE = {False: 1.0, True: 5.0}
 # Source ports: above those that Linux gives to connections (32768 to 60999).
 _SOURCE_PORTS = range(61000, 65536)
 _WAYS: tuple[Way, ...] = ("private", "public")
@@ -119,7 +122,7 @@ def checks(matrix: Matrix) -> Iterator[Check]:
 
 
 def _observe(
-    site: Site, hosts: tuple[Host, ...], wanted: Collection[Probe], ports: Collection[int]
+    site: Site, hosts: tuple[Host, ...], wanted: Mapping[Probe, bool], ports: Collection[int]
 ) -> frozenset[Probe]:
     """Listen everywhere, then send from everywhere, then collect."""
     salt, numbered = random.getrandbits(16), {name: sorted(ports) for name in ("tcp", "udp")}
@@ -141,7 +144,7 @@ def _observe(
     with Workers(len(outside)) as visitors:
         # What comes of it is seen where it arrives: from here, a closed door looks like an empty room.
         for one in outside:
-            visitors.submit(visits.answers, site.params, by_name[one.to], one.port, timeout=1)
+            visitors.submit(visits.answers, site.params, by_name[one.to], one.port, timeout=_SILENCE[wanted[one]])
         each(lambda host: _run(access, host, {**sending, "salt": salt, "targets": targets[host.name]}), hosts)
         time.sleep(_FLIGHT)
 

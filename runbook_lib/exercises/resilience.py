@@ -101,6 +101,8 @@ EXERCISES: tuple[Exercise, ...] = (
 # ---- pure ------------------------------------------------------------------------------------------------
 
 
+# Lists a program's processes, but for those that have ended and whose parent has not asked yet how: their state is Z.
+_RUNNING = "ps -C {} -o stat= | grep -v Z"
 # A line's time as Consul's agents log it, without its zone: hosts of both clouds keep UTC.
 _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+"
 
@@ -118,13 +120,13 @@ def _who_won(every: Sequence[Server], moment: str) -> str:
 
 
 def _runs(site: Site, host: Host, program: str) -> bool:
-    return site.access.run(host, f"ps -C {program} -o pid=", check=False).exit_status == 0
+    return site.access.run(host, _RUNNING.format(program), check=False).exit_status == 0
 
 
 def _server(site: Site, host: Host) -> Server:
     log = consul_agent.LOG
     won = f"grep 'cluster leadership acquired' {log} | tail -n 1"
-    command = f"ps -C consul -o pid=; echo --; {won}; echo --; tail -n 20 {log}"
+    command = f"{_RUNNING.format('consul')}; echo --; {won}; echo --; tail -n 20 {log}"
     up, elected, end = site.access.run(host, command).stdout.split("--\n", 2)
     leader = _leader(site, host) if up.strip() else ""
     return Server(host, bool(up.strip()), leader, _last_time(elected), _last_time(end))

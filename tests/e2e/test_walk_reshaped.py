@@ -80,7 +80,12 @@ def test_web_servers_come_and_go(deployment: Callable[..., Site]) -> None:
         consul.until_ready(here.access, webs)
         consul.register(here.access, webs)
         visits.until_all_answer(here.params, here.hosts())
-    assert len({visit.server for visit in visitors.visits}) == 10
+        wait.until(
+            lambda: {visit.server for visit in visitors.visits if visit.server},
+            lambda servers: len(servers) == 10,
+            what="visitors to have met every web server",
+            timeout=60,
+        )
     with changed(deployment, "04_test", web_servers=1) as (here, plan, visitors):
         assert {(a.verb, a.key.rpartition("-")[2]) for a in plan.work} == {("destroy", n) for n in "2345"}
     assert {host.name for host in here.hosts("web")} == {"server-aws-test-1", "server-gcp-test-1"}
