@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -203,11 +204,11 @@ def _listen(process: subprocess.Popen[str], said: deque[str]) -> None:
 
 
 def _answering(process: subprocess.Popen[str], desk: Desk, folder: Path, said: deque[str]) -> Server:
-    """Wait until the server listens: then it tells where, in a file of its own."""
+    """Wait until the server listens, where it tells in a file of its own."""
     file = folder / "runtime" / f"jpserver-{process.pid}.json"
     try:
         about = wait.until(
-            lambda: _read(file) or process.poll(),
+            lambda: _listening(file) or process.poll(),
             lambda seen: seen is not None,
             what="JupyterLab's server",
             timeout=START,
@@ -229,12 +230,14 @@ def _not_started(desk: Desk, seen: str, said: Iterable[str]) -> PrerequisiteErro
     )
 
 
-def _read(file: Path) -> Mapping[str, Any] | None:
-    """What the server tells of itself; None if that is not there yet, or half written."""
+def _listening(file: Path) -> Mapping[str, Any] | None:
+    """What the server tells of itself, once it listens; None before: it writes the file first."""
     try:
-        return json.loads(file.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        about: Mapping[str, Any] = json.loads(file.read_text())
+        socket.create_connection((ADDRESS, about["port"]), 1).close()
+    except (OSError, json.JSONDecodeError):  # not there yet, half written, or not listening
         return None
+    return about
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

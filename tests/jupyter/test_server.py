@@ -16,6 +16,9 @@ from runbook_lib.errors import PrerequisiteError
 from runbook_lib.jupyter import server
 from runbook_lib.jupyter.server import Desk, serving
 
+# Where this process's servers begin to look for a free port: those of tests beside it must not be after the same.
+PORT = 20000 + os.getpid() % 10000
+
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
@@ -29,7 +32,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     notebook = tmp_path / "a clone" / "notebooks" / "00.ipynb"
     notebook.parent.mkdir(parents=True)
     notebook.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    return Desk(tmp_path / "a clone", notebook)
+    return Desk(tmp_path / "a clone", notebook, PORT)
 
 
 def test_the_command_line_holds_no_secret_and_opens_the_notebook(desk: Desk, tmp_path: Path) -> None:

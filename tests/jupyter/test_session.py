@@ -21,6 +21,8 @@ from runbook_lib.archive.notebooks import CLONE
 from runbook_lib.lab import host
 
 NAME = f"sitting-{os.getpid()}"
+# Where its servers begin to look for a free port: those of tests beside it must not be after the same.
+PORT = str(20000 + os.getpid() % 10000)
 # A shell's background would make it deaf for Ctrl-C; setsid gives it the terminal as its own.
 AS_STARTED_BY_HAND = ("env", "--default-signal=INT", "setsid", "--ctty")
 PATIENCE = 180.0
@@ -89,7 +91,7 @@ def sit(tmp_path: Path, short: Path) -> Iterator[object]:
         around = [*signals, *(AS_STARTED_BY_HAND[2:] if terminal else ())]
         own = {name: str(tmp_path / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
         process = subprocess.Popen(
-            [*around, sys.executable, "-m", "runbook_lib.cli", "jupyter", "--no-browser", *words],
+            [*around, sys.executable, "-m", "runbook_lib.cli", "jupyter", "--no-browser", "--port", PORT, *words],
             env={**os.environ, **own, "TMPDIR": str(short), "COLUMNS": "200", "TERM": "dumb"},
             stdin=theirs if terminal else subprocess.DEVNULL,
             stdout=theirs,
