@@ -280,7 +280,7 @@ def web_service(name: str = "demo", port: int = 80) -> dict[str, Any]:
             "name": name,
             "port": port,
             "tags": ["traefik.tags=exposed"],
-            "check": {"http": f"http://127.0.0.1:{port}/", "interval": "1s", "timeout": "1s"},
+            "check": {"http": f"http://127.0.0.1:{port}/", "interval": "1s", "timeout": "3s"},
         }
     }
 

@@ -20,7 +20,18 @@ from .experiment import Experiment
 from .plan import Action, Plan
 from .resources import CLOUDS, CloudName, Host
 from .site import Site
-from .states import SERVICE, STEP, alone, of, other, standing, unanswered, wan, whole
+from .states import (
+    SERVICE,
+    STEP,
+    alone,
+    of,
+    other,
+    standing,
+    unanswered,
+    until_whole,  # noqa: F401 - the notebook's
+    wan,
+    whole,
+)
 from .together import each
 
 _FULL = "No space left on device"

@@ -11,10 +11,10 @@ from importlib import import_module
 
 import pytest
 
-from runbook_lib.checks import Checks
+from runbook_lib.checks import require
 from runbook_lib.params import Params
 from runbook_lib.site import Site, open_site
-from runbook_lib.states import whole
+from runbook_lib.states import until_whole
 from tests.e2e.operators import Operator
 from tests.e2e.records import Run
 from tests.exercises.solution import Solution, prove
@@ -38,4 +38,4 @@ def test_a_checker_agrees_with_the_solution_and_with_nothing_else(solution: Solu
 
 def test_all_is_as_the_walk_left_it(site: Site) -> None:
     assert [str(plan) for plan in site.plans() if plan.work] == []
-    assert Checks(whole(site)).failed == ()
+    require(until_whole(site))

@@ -53,7 +53,7 @@ def define(
     site: Site, wanted: Iterable[Host], name: str, port: int, *, tags: Iterable[str] = (TAG,), secret: str, **more: Any
 ) -> None:
     """Lay a service's definition beside the others on these hosts, and let their agents read it."""
-    probe = {"http": f"http://127.0.0.1:{port}/", "interval": "1s", "timeout": "1s"}
+    probe = {"http": f"http://127.0.0.1:{port}/", "interval": "1s", "timeout": "3s"}
     service = {"name": name, "port": port, "tags": list(tags), "token": secret, "check": probe, **more}
     text = json.dumps({"service": service})
     for host in wanted:

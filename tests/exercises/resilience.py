@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbook_lib import consul, states, wait
-from runbook_lib.checks import Checks
+from runbook_lib.checks import require
 from runbook_lib.errors import AccessError
 from runbook_lib.exercises.looking import standing
 from runbook_lib.exercises.resilience import CLOUD
@@ -46,22 +46,15 @@ def mend(site: Site) -> None:
 
 
 def whole(site: Site) -> None:
-    wait.until(
-        lambda: Checks(states.whole(site)),
-        lambda seen: not seen.failed,
-        what="a whole deployment",
-        timeout=PATIENCE,
-        tolerate=(AccessError,),
-    )
+    require(states.until_whole(site))
 
 
 # ---- 06-election -----------------------------------------------------------------------------------------
 
 
 def elected(site: Site) -> None:
-    """The leader is killed and kept down."""
-    leader = leading(site)
-    site.access.run(leader, "kill -KILL $(ps -C consul -o pid=); systemctl stop consul")
+    """The leader is kept down. Killed first, as the hint has it, it might begin another life before it is stopped."""
+    stop(site, leading(site))
     done(site, "06-election")
 
 
