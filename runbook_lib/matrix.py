@@ -26,7 +26,7 @@ from .topology.network import places
 
 # Each packet is sent this often, so far apart, with a pause before each target; the last ones have this long to arrive.
 # In seconds; half a round trip between Oregon and Belgium takes a tenth of one.
-ROUNDS, _GAP, _PAUSE, _FLIGHT = 3, 0.1, 0.004, 0.3
+ROUNDS, _GAP, _PAUSE, _FLIGHT = 3, 0.1, 0.004, 1.0
 # Seconds after which a visitor takes silence for a closed door, by whether the table lets him pass: on a busy machine
 # his way out of it alone may take the first of them, and he who is let in waits no longer for that.
 _SILENCE = {False: 1.0, True: 5.0}

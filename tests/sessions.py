@@ -30,7 +30,9 @@ class Session:
 
     def __init__(self, **environment: str) -> None:
         self.sockets = tempfile.TemporaryDirectory(prefix="k")  # sockets' paths may not be as long as pytest's are
-        self.manager = KernelManager(transport="ipc", connection_file=f"{self.sockets.name}/kernel.json")
+        self.manager = KernelManager(
+            transport="ipc", connection_file=f"{self.sockets.name}/kernel.json", shutdown_wait_time=LONG
+        )
         arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self.manager._kernel_spec = KernelSpec(argv=arguments, display_name="this one", language="python")
         mine = {"TMPDIR": self.sockets.name, "PYTHONPATH": str(ROOT)} | environment
@@ -82,9 +84,9 @@ class Session:
         finally:
             thread.join()
 
-    def until_shown(self, *words: str) -> str:
-        """What is displayed, or renewed, from now on until it holds all the words."""
-        deadline = time.monotonic() + LONG
+    def until_shown(self, *words: str, timeout: float = LONG) -> str:
+        """What is displayed, or renewed, from now on until it holds all the words; seconds until giving up."""
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             text = self._note(self.client.get_iopub_msg(timeout=LONG))
             if text and all(word in text for word in words):

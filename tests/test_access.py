@@ -87,7 +87,7 @@ class Servers:
         )
         with (self.folder / "sshd.log").open("ab") as log:
             self.running[address] = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stdout=log, stderr=log)
-        wait.until(lambda: listening(address, self.port), bool, what="sshd", timeout=10, interval=0.02)
+        wait.until(lambda: listening(address, self.port), bool, what="sshd", timeout=60, interval=0.02)
 
     def stop(self, address: str) -> None:
         process = self.running.pop(address)
@@ -129,7 +129,7 @@ def reach(params: Params, servers: Servers) -> Iterator[Callable[..., Access]]:
     made: list[Access] = []
 
     def make(*hosts: Host, params: Params = params) -> Access:
-        made.append(Access(params, hosts or (BASTION, INNER), port=servers.port, connect_timeout=5))
+        made.append(Access(params, hosts or (BASTION, INNER), port=servers.port, connect_timeout=30))
         return made[-1]
 
     yield make
@@ -172,7 +172,7 @@ def socks(servers: Servers, params: Params, tmp_path: Path) -> Iterator[int]:
         ],
         stderr=subprocess.DEVNULL,
     )
-    wait.until(lambda: listening("127.0.0.1", port), bool, what="ssh -D", timeout=10, interval=0.02)
+    wait.until(lambda: listening("127.0.0.1", port), bool, what="ssh -D", timeout=60, interval=0.02)
     yield port
     client.terminate()
     client.wait(10)
@@ -297,7 +297,7 @@ def test_the_printed_command_opens_the_tunnel(
     assert f"-L {port}:{asked_at}:{web}" in line
     pasted = subprocess.Popen(["bash", "-c", f"exec {line}"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait.until(lambda: listening("127.0.0.1", port), bool, what=line, timeout=10, interval=0.05)
+        wait.until(lambda: listening("127.0.0.1", port), bool, what=line, timeout=60, interval=0.05)
         assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).text == asked_at
     finally:
         pasted.terminate()

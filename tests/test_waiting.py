@@ -39,10 +39,14 @@ def test_what_is_waited_for_is_shown_in_one_place_and_then_how_long_it_took(sess
     assert session.shown[-1].startswith("waited ") and session.shown[-1].endswith(" s for the hare")
 
 
+def both_shown(session: Session) -> bool:
+    return any("the hare, " in text and "the tortoise, " in text for text in session.shown)
+
+
 def test_threads_share_the_line_of_their_cell(session: Session) -> None:
     outputs = session.run("later(); both()", watched=True)
     assert [output.output_type for output in outputs] == ["display_data", "execute_result"]
-    assert any("the hare, " in text and "the tortoise, " in text for text in session.shown)
+    assert both_shown(session)
     assert sorted(line.partition(" for ")[2] for line in session.shown[-1].splitlines()) == ["the hare", "the tortoise"]
 
 
@@ -52,7 +56,7 @@ def test_where_nobody_looks_on_nothing_is_shown(session: Session) -> None:
 
 
 def test_an_interrupt_ends_the_cell_and_its_threads_and_the_next_cell_goes_on(session: Session) -> None:
-    outputs = session.interrupted("both()", when=lambda: any("the tortoise" in text for text in session.shown))
+    outputs = session.interrupted("both()", when=lambda: both_shown(session))
     assert [output.ename for output in outputs if output.output_type == "error"] == ["KeyboardInterrupt"]
     session.shows_at_last(lambda text: text.count("which is not there") == 2)
     names = "sorted(t.name for t in threading.enumerate() if 'ThreadPool' in t.name)"

@@ -53,7 +53,7 @@ def _open_to_the_other(site: Site) -> Iterator[Check]:
         opened = [host.name for host, answer in zip(every, outside, strict=True) if answer]
         yield equal(f"port {PORT} open to the public", [], opened)
         bastion = standing(site, "bastion", CLOUD)[0]
-        seen = connection(site, bastion, known[0].private_ip, PORT, SECONDS)
+        seen = connection(site, bastion, known[0].private_ip, PORT, 2 * SECONDS)
         yield equal(f"port {PORT} of {known[0].name}, asked by {bastion.name}", SILENCE, seen)
 
 

@@ -57,6 +57,7 @@ class Unreliable(Kept):
 
     def save(self, step: StepRecord, notebook: Any) -> None:
         if not (self.record.folder / "well").exists():
+            (self.record.folder / "refused").touch()
             raise OSError("no space left on device")
         super().save(step, notebook)
 

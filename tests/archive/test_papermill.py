@@ -296,7 +296,7 @@ def test_an_error_that_is_expected_does_not_stop_the_notebook(both: Both) -> Non
 def test_cells_and_kernels_that_take_too_long(both: Both) -> None:
     kernel(both, "stuck", sys.executable, "-c", "import time; time.sleep(600)")
     both.write("in.ipynb", "import time\nprint('begun', flush=True)\ntime.sleep(600)", "print('never')")
-    stock, ours = both.papermill("in.ipynb", "out.ipynb", "--execution-timeout", "2")
+    stock, ours = both.papermill("in.ipynb", "out.ipynb", "--execution-timeout", "10")
     assert stock.status == ours.status == 1
     assert "CellTimeoutError" in stock.err and "CellTimeoutError" in ours.err
     assert printed(stock.book()) == printed(ours.book()) == "begun\n"

@@ -125,7 +125,7 @@ class Reader:
                 return True
             return seen["status"] == "idle" and in_turn(seen["prompts"][:number])
 
-        wait.until(self.look, _is_at_work, what=f"{step}'s first cell", timeout=60, interval=0.05, describe=_told)
+        wait.until(self.look, _is_at_work, what=f"{step}'s first cell", timeout=PATIENCE, interval=0.05, describe=_told)
         seen = wait.until(self.look, done, what=f"{step}'s cells", timeout=PATIENCE, interval=1.0, describe=_told)
         assert seen
         return seen

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx
 
+from runbook_lib import wait
 from runbook_lib.archive import history
 from runbook_lib.archive.notebooks import EVERY
 from runbook_lib.archive.record import RunRecord
+from runbook_lib.errors import RecordError
 from tests.browser.conftest import Jupyter
 from tests.browser.reader import Reader
 from tests.browser.seen import agree, keep, secrets_shown
@@ -32,10 +36,14 @@ def test_shutting_down_closes_the_record_of_every_open_notebook(
     for step in EVERY:
         reader.open(step)
         reader.run_until(step, OPENED)
-    outputs = operator.folder / "outputs"
-    records = map(RunRecord.read, history.folders(outputs, DEPLOYMENT))
-    going = [record for record in records if not record.ended]
-    assert sorted(record.steps[0].step for record in going) == sorted(EVERY)
+    folders = partial(history.folders, operator.folder / "outputs", DEPLOYMENT)
+    going = wait.until(  # a record is made beside the cells, its folder first
+        lambda: [record for record in map(RunRecord.read, folders()) if not record.ended],
+        lambda records: sorted(record.steps[0].step for record in records) == sorted(EVERY),
+        what="a record of every open notebook",
+        timeout=60,
+        tolerate=(RecordError,),
+    )
     page = httpx.URL(jupyter.address)
     headers = {"Authorization": f"token {page.params['token']}"}
     # What File > Shut Down asks of the server.

@@ -131,7 +131,7 @@ class Operator:
     def visit(self, url: str, *more: str) -> Done:
         """curl by way of the lab's internet."""
         proxy = self.lab.internet_proxy.partition("//")[2]
-        return self.command("curl", "-sS", "--max-time", "3", "--socks5-hostname", proxy, *more, url)
+        return self.command("curl", "-sS", "--max-time", "10", "--socks5-hostname", proxy, *more, url)
 
     def aws(self, *words: str) -> Any:
         """AWS's own command line against the lab's endpoint."""

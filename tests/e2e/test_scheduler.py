@@ -52,7 +52,7 @@ dag = fleet(
 """
 
 
-def until(look: Callable[[], T | None], what: str, seconds: float = 180) -> T:
+def until(look: Callable[[], T | None], what: str, seconds: float = 600) -> T:
     """What is looked for, when it is there; bounded."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -139,11 +139,11 @@ class Fleet:
         """The success of a command of Airflow's."""
         words = process.args
         assert isinstance(words, list)
-        assert process.wait(120) == 0, (self.folder / f"{words[1]}.log").read_text()
+        assert process.wait(600) == 0, (self.folder / f"{words[1]}.log").read_text()
 
     def enter(self) -> bool:
         """Whether its API lets us in."""
-        with suppress(requests.ConnectionError):
+        with suppress(requests.RequestException):
             answer = self._api.get(f"{self.url}/auth/token", timeout=10)
             if answer.ok:
                 self._api.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

@@ -37,7 +37,13 @@ def test_the_architecture_and_the_network_show_every_host_with_its_addresses(sit
 
 
 def test_all_is_well_in_all_of_them(site: Site) -> None:
-    architecture, pools = rb.architecture(site), rb.pools(site)
+    architecture, pools = wait.until(  # on a busy machine one may be too slow to answer once
+        lambda: (rb.architecture(site), rb.pools(site)),
+        lambda both: [_marked(picture) for picture in both] == [0, 0],
+        what="nothing to be marked in either picture",
+        timeout=site.params.timeout,
+        describe=lambda both: [picture.headline for picture in both],
+    )
     assert "none of them marked as failing" in architecture.headline
     assert "VPN: 4 of 4 tunnels up. WAN pool: joined" in architecture.alt
     assert words(architecture).count("✓ demo: passing") == words(architecture).count("demo → 2 servers") == 4

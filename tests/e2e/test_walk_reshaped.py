@@ -101,9 +101,13 @@ def test_a_changed_configuration_reaches_one_host_after_the_other(
     others = {"web_servers": 1, "domain": "example.org"}
     with changed(deployment, step, **{**others, parameter: value}) as (here, plan, visitors):
         assert [action.verb for action in plan.work] == ["replace"] * REPLACED[step]
-    assert {visit.server for visit in visitors.visits[-20:]} == {
-        visits.server_name(here.params, host) for host in here.hosts("web")
-    }
+        since = len(visitors.visits)
+        wait.until(
+            lambda: {visit.server for visit in visitors.visits[since:]},
+            lambda servers: servers == {visits.server_name(here.params, host) for host in here.hosts("web")},
+            what="visitors to meet both web servers",
+            timeout=60,
+        )
     for host in here.hosts("consul"):
         if host.name.endswith("-1"):
             voters = [peer.name for peer in consul.peers(here.access, host) if peer.voter]

@@ -84,8 +84,8 @@ def in_place_of_the_first(site: Site) -> None:
 def without_the_second(site: Site) -> None:
     for cloud in CLOUDS:
         undefine(site, webs(site, cloud), NAME)
+        until_gone(site, cloud, NAME)  # the agent gives it up with the token that is taken back then
         take_back(site, cloud, NAME)
-        until_gone(site, cloud, NAME)
     put_back(site)
 
 

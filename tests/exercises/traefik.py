@@ -45,8 +45,8 @@ def put_back(site: Site) -> None:
     for host in balancers(site):
         files = f"/srv/{NAME} /etc/systemd/system/{NAME}.service"
         site.access.run(host, f"systemctl stop {NAME} 2>/dev/null; rm -rf {files}; systemctl daemon-reload")
+    until_gone(site, CLOUD, NAME)  # the agent gives it up with the token that is taken back then
     take_back(site, CLOUD, NAME)
-    until_gone(site, CLOUD, NAME)
 
 
 # ---- 03-publish ------------------------------------------------------------------------------------------
