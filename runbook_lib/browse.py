@@ -10,8 +10,7 @@ from __future__ import annotations
 import html
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,13 +141,13 @@ def _open(site: Site, kind: _Kind, host: Host, login: tuple[str, ...]) -> Page:
     access = site.access
     title = f"{kind.title} on {host.name}"
     if not onlooker.present():
-        with _tunnel(access, kind, host) as way:
-            _get(way, kind, host, kind.path)
+        with access.forward(host, kind.port, via=kind.via) as way:
+            _require_answer(way, kind, host)
         command = access.command_line(host, kind.port, via=kind.via)
         closed = "It answered, and the tunnel was closed again, as nobody looks on. The command below opens it."
         return Page(title, f"http://{way.host}:{kind.port}{kind.path}", (*login, closed), command, open=False)
     door = _door(access, kind, host)
-    _get(door, kind, host, kind.path)
+    _require_answer(door, kind, host)
     notes = [*login, "Open until rb.browse.close(site), site.close(), or the end of the kernel."]
     if door.port != kind.port:
         notes.append(f"Port {kind.port} of this machine is taken, so it is {door.port} here.")
@@ -176,15 +175,8 @@ def elsewhere(port: int, environment: Mapping[str, str], name: str) -> tuple[str
     return ()
 
 
-@contextmanager
-def _tunnel(access: Access, kind: _Kind, host: Host) -> Iterator[Forward]:
-    """One for a moment."""
-    with access.forward(host, kind.port, via=kind.via) as way:
-        yield way
-
-
 def _door(access: Access, kind: _Kind, host: Host) -> Forward:
-    """One that stays; on the port that it had before if the connection it went by has ended.
+    """A tunnel that stays; on the port that it had before if the connection it went by has ended.
 
     It leads to one instance: one that has taken its name since has another id, and as a rule another address.
     """
@@ -217,14 +209,14 @@ def _free(port: int) -> bool:
     return True
 
 
-def _get(way: Forward, kind: _Kind, host: Host, path: str, auth: httpx.Auth | None = None) -> httpx.Response:
+def _require_answer(way: Forward, kind: _Kind, host: Host) -> None:
     try:
-        return httpx.get(f"{way.url}{path}", auth=auth, trust_env=False, timeout=PATIENCE, follow_redirects=True)
+        httpx.get(f"{way.url}{kind.path}", trust_env=False, timeout=PATIENCE, follow_redirects=True)
     except httpx.HTTPError as error:
         raise AccessError(
             f"{kind.title} on {host.name} does not answer",
             resource=f"{host.name}, port {kind.port}",
-            expected=f"an answer to {path}",
+            expected=f"an answer to {kind.path}",
             seen=f"{type(error).__name__}: {error}",
             remedy=f"on {host.name}: systemctl status consul traefik; ls /var/log/consul /var/log/traefik",
         ) from None

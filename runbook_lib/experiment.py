@@ -161,14 +161,14 @@ def run(
         mended, injected = None, time.time()
         try:
             inject()
-            steady, seen = _until(site, f"the state that is expected after: {fault}", during)
+            steady, seen = until(site, f"the state that is expected after: {fault}", during)
             _until_seen(site, watch, expected, steady)
             time.sleep(max(0.0, injected + seconds - time.time()))
         finally:
             if mend is not None:
                 mended = time.time()
                 mend()
-        end, after = (steady, seen) if mend is None else _until(site, f"all as before: {fault}", whole)
+        end, after = (steady, seen) if mend is None else until(site, f"all as before: {fault}", whole)
         _until_seen(site, watch, normal, end)
         time.sleep(AFTER)
     answers = watch.answers
@@ -187,6 +187,33 @@ def run(
         after,
         frozenset(spared),
         tuple(log_since(site, hosts, sizes)),
+    )
+
+
+def until(site: Site, what: str, looks: Looks, timeout: float | None = None) -> tuple[float, Checks]:
+    """Wait until every look agrees; when the one began that did, and what it saw.
+
+    Args:
+        site: the deployment.
+        what: the state that is waited for, in a reader's words.
+        looks: takes every look once.
+        timeout: seconds; ``params.timeout`` by default.
+
+    Raises:
+        WaitTimeout: they do not, with those that differ.
+    """
+
+    def look() -> tuple[float, Checks]:
+        return time.time(), Checks(looks())
+
+    return wait.until(
+        look,
+        lambda seen: not seen[1].failed,
+        what=what,
+        timeout=site.params.timeout if timeout is None else timeout,
+        describe=lambda seen: "; ".join(map(str, seen[1].failed)),
+        remedy="look at the hosts' logs; running the cell again begins with mending",
+        tolerate=(AccessError,),
     )
 
 
@@ -284,23 +311,6 @@ def log_since(site: Site, hosts: Iterable[Host], sizes: Mapping[tuple[str, str],
 
 def _each(work: Callable[[Host], T], hosts: Iterable[Host]) -> tuple[T, ...]:
     return each(work, (host for host in hosts if host.role != "bastion"))
-
-
-def _until(site: Site, what: str, looks: Looks) -> tuple[float, Checks]:
-    """Wait until every look agrees; when the one began that did, and what it saw."""
-
-    def look() -> tuple[float, Checks]:
-        return time.time(), Checks(looks())
-
-    return wait.until(
-        look,
-        lambda seen: not seen[1].failed,
-        what=what,
-        timeout=site.params.timeout,
-        describe=lambda seen: "; ".join(map(str, seen[1].failed)),
-        remedy="look at the hosts' logs; running the cell again begins with mending",
-        tolerate=(AccessError,),
-    )
 
 
 def _until_seen(site: Site, watch: Watch, expected: Expected, since: float) -> None:

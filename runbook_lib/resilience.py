@@ -14,24 +14,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import consul, display, experiment
-from .checks import Check, equal, is_true
-from .errors import PrerequisiteError
+from .checks import Check, Checks, equal, is_true
+from .errors import PrerequisiteError, WaitTimeout
 from .experiment import Experiment
 from .plan import Action, Plan
 from .resources import CLOUDS, CloudName, Host
 from .site import Site
-from .states import (
-    SERVICE,
-    STEP,
-    alone,
-    of,
-    other,
-    standing,
-    unanswered,
-    until_whole,  # noqa: F401 - the notebook's
-    wan,
-    whole,
-)
+from .states import SERVICE, STEP, alone, of, other, standing, unanswered, wan, whole
 from .together import each
 
 _FULL = "No space left on device"
@@ -59,6 +48,25 @@ def said(seen: Experiment, most: int = 25) -> object:
     rows = sorted(hosts.items(), key=lambda item: -len(item[1]))[:most]
     lines = [{"program": program, "said": text, "by": by} for (program, text), by in rows]
     return display.show(lines, f"Said meanwhile: {len(rows)} of {len(hosts)} different lines")
+
+
+def until_whole(site: Site, timeout: float = 300) -> Checks:
+    """``whole``, once all of it agrees. A server tries every two to three minutes which servers of the other datacenter
+    answer (Consul's ``agent/router``: connections are used for 120 to 180 s); one that tried while none did refuses
+    questions until it tries again.
+
+    Args:
+        site: the deployment, with its test servers.
+        timeout: seconds after which the last look counts, whatever it sees.
+
+    Raises:
+        PrerequisiteError: there are no test servers.
+        AccessError: the last look found somebody who does not answer.
+    """
+    try:
+        return experiment.until(site, "all to be whole", lambda: whole(site), timeout)[1]
+    except WaitTimeout:
+        return Checks(whole(site))
 
 
 # ---- the experiments -------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from . import consul, wait
-from .checks import Check, Checks, equal, is_true
-from .errors import AccessError, PrerequisiteError, WaitTimeout
+from . import consul
+from .checks import Check, equal, is_true
+from .errors import AccessError, PrerequisiteError
 from .resources import CLOUDS, CloudName, Host
 from .site import Site
 from .together import each
@@ -40,28 +40,6 @@ def whole(site: Site) -> Iterator[Check]:
     hosts = standing(site)
     for checks in each(lambda cloud: tuple(_whole(site, hosts, cloud)), CLOUDS):
         yield from checks
-
-
-def until_whole(site: Site, timeout: float = 300) -> Checks:
-    """``whole``, once all of it agrees. A server tries every two to three minutes which servers of the other datacenter
-    answer (Consul's ``agent/router``: connections are used for 120 to 180 s); one that tried while none did refuses
-    questions until it tries again.
-
-    Args:
-        site: the deployment.
-        timeout: seconds after which the last look counts, whatever it sees.
-    """
-    try:
-        return wait.until(
-            lambda: Checks(whole(site)),
-            lambda seen: not seen.failed,
-            what="all to be whole",
-            timeout=timeout,
-            describe=lambda seen: "; ".join(map(str, seen.failed)),
-            tolerate=(AccessError,),
-        )
-    except WaitTimeout:
-        return Checks(whole(site))
 
 
 def alone(site: Site, hosts: Iterable[Host], cloud: CloudName) -> Iterator[Check]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib import resilience, states
-from runbook_lib.errors import PrerequisiteError
+from runbook_lib.checks import Check, equal
+from runbook_lib.errors import AccessError, PrerequisiteError
 from runbook_lib.params import Params
 from runbook_lib.resources import OPTIONAL, Found
 from runbook_lib.site import Site
@@ -75,3 +76,36 @@ def test_what_was_said_names_who_said_it() -> None:
     assert "Check is now critical" in shown
     assert "web-1 3" in shown
     assert "none" in repr(resilience.said(experiment(said=())))
+
+
+# ---- waiting until all is whole -------------------------------------------------------------------------------
+
+
+def seen(number: int) -> Check:
+    return equal("agents that are not alive", [], ["server"] * number)
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, *answers: Check | AccessError) -> None:
+    """What one look after the other sees; the last one again and again."""
+    left = list(answers)
+
+    def whole(_: object) -> Iterator[Check]:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, AccessError):
+            raise answer
+        yield answer
+
+    monkeypatch.setattr(resilience, "whole", whole)
+
+
+AWAY = AccessError("no server currently reachable", resource="x", expected="x", seen="x", remedy="x")
+
+
+def test_who_was_given_up_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch, AWAY, seen(1), seen(0))
+    assert resilience.until_whole(site_of({})) == (seen(0),)
+
+
+def test_what_stays_away_is_in_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks(monkeypatch, AWAY, seen(2), seen(1))
+    assert resilience.until_whole(site_of({}), timeout=1).failed == (seen(1),)

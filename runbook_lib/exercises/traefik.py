@@ -15,7 +15,7 @@ from .serving import TAG, instances, routes, visit
 
 CLOUD: CloudName = "gcp"
 NAME, PORT, PATH = "hello", 8081, "/hello"
-SECONDS = 2.0  # of silence after which a port counts as closed to the public
+SECONDS = 4.0  # of silence after which a port counts as closed to the public
 
 
 def _published(site: Site) -> Iterator[Check]:
@@ -53,7 +53,7 @@ def _open_to_the_other(site: Site) -> Iterator[Check]:
         opened = [host.name for host, answer in zip(every, outside, strict=True) if answer]
         yield equal(f"port {PORT} open to the public", [], opened)
         bastion = standing(site, "bastion", CLOUD)[0]
-        seen = connection(site, bastion, known[0].private_ip, PORT, 2 * SECONDS)
+        seen = connection(site, bastion, known[0].private_ip, PORT, SECONDS)
         yield equal(f"port {PORT} of {known[0].name}, asked by {bastion.name}", SILENCE, seen)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from runbook_lib.checks import require
 from runbook_lib.params import Params
+from runbook_lib.resilience import until_whole
 from runbook_lib.site import Site, open_site
-from runbook_lib.states import until_whole
 from tests.e2e.operators import Operator
 from tests.e2e.records import Run
 from tests.exercises.solution import Solution, prove

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from runbook_lib import consul, states, wait
+from runbook_lib import consul, wait
 from runbook_lib.checks import require
 from runbook_lib.errors import AccessError
 from runbook_lib.exercises.looking import standing
 from runbook_lib.exercises.resilience import CLOUD
 from runbook_lib.exercises.serving import servers
+from runbook_lib.resilience import until_whole
 from runbook_lib.resources import Host
 from runbook_lib.site import Site
 from runbook_lib.states import SERVICE
@@ -46,7 +47,7 @@ def mend(site: Site) -> None:
 
 
 def whole(site: Site) -> None:
-    require(states.until_whole(site))
+    require(until_whole(site))
 
 
 # ---- 06-election -----------------------------------------------------------------------------------------
